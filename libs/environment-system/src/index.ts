@@ -1,0 +1,2 @@
+export { randomHex, randomSeed } from './random-seed.ts';
+export { systemClock } from './system-clock.ts';

@@ -1,0 +1,131 @@
+import type { TensorSource } from '@ultramem/checkpoint';
+import type { Candidates, CollapseVectors, Selection } from '@ultramem/ultramem';
+
+/**
+ * The arithmetic of weights, as one contract for all backends. A backend owns its tables: `load…` copies or maps what
+ * it needs out of a `TensorSource` and returns a handle that only the same backend understands.
+ *
+ * Every method is asynchronous, because native threads and GPUs answer later. An array handed in must not be changed
+ * until the promise settles; an array handed out belongs to the caller. Shapes are row-major. Sizes of arrays that do not fit together
+ * are assertions; numbers out of range (a slot, a token id) are `OperatingError`s on every backend.
+ */
+export interface Kernels {
+  readonly backend: string;
+
+  /** A dense weight `[rows, columns]`. */
+  loadMatrix(source: TensorSource): Promise<Matrix>;
+  /** Key rows `range` of both axes of `keys [heads, 2, keyCount, width(, rank)]`, normalised over the width when `norm` is given. */
+  loadKeys(source: TensorSource, range: Range, norm: Norm | null): Promise<KeyTable>;
+  /** A rectangle of a value or pre-value table `[tableRows, width]`, kept in its stored dtype. */
+  loadValues(source: TensorSource, rows: Range, columns: Range): Promise<ValueTable>;
+
+  /** `x weightᵀ + bias`: x `[rowCount, columns]` to `[rowCount, rows]`. */
+  matmul(weight: Matrix, x: Float32Array, rowCount: number, bias: Float32Array | null): Promise<Float32Array>;
+  /** Causal softmax attention of one sequence's new tokens over its whole cache (SEMANTICS 2.2 step 5). */
+  attend(request: AttendRequest): Promise<Float32Array>;
+
+  /** Refined scores of the table's key rows and, per token, head and side, the best `k` by collapsed score (SEMANTICS 4.2, 4.3). */
+  scoreKeys(keys: KeyTable, request: ScoreRequest): Promise<Candidates>;
+  /** Exact scores on the k x k grid and its best k (SEMANTICS 4.4; section 6 steps 4 and 5 where `cores` is null). */
+  selectGrid(request: GridRequest): Promise<Selection>;
+
+  /** Gathers, weights and sums slots into blocks (SEMANTICS 4.6, 5.5, 5.6); `[tokenCount, blocks, table columns]`. */
+  pool(values: ValueTable, request: PoolRequest): Promise<Float32Array>;
+  /** Dot product of each entry's table row with its token's query; `[entries]` in f64, so that partial sums can be added exactly enough. */
+  dotRows(table: ValueTable, request: DotRequest): Promise<Float64Array>;
+}
+
+/** Half-open: `start .. end - 1`. */
+export interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+interface Loaded {
+  /** Bytes this handle keeps in memory, on the host or a device. */
+  readonly residentBytes: number;
+  /** Gives the memory back; the handle may not be used afterwards. */
+  release(): void;
+}
+
+export interface Matrix extends Loaded {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+export interface KeyTable extends Loaded {
+  readonly headCount: number;
+  readonly range: Range;
+  readonly width: number;
+  readonly rank: number;
+}
+
+export interface ValueTable extends Loaded {
+  readonly rows: Range;
+  readonly columns: Range;
+  /** Columns of the whole table; decides which core weighs a column. */
+  readonly fullWidth: number;
+}
+
+/** SEMANTICS 1.1. A missing weight counts as 1, a missing bias as 0. */
+export interface Norm {
+  readonly kind: 'rms' | 'layer';
+  readonly eps: number;
+  readonly weight: Float32Array | null;
+  readonly bias: Float32Array | null;
+}
+
+export interface AttendRequest {
+  query: Float32Array; // [queryCount, headCount, headWidth], rotated
+  keys: Float32Array; // [at least keyCount, kvHeadCount, headWidth], rotated
+  values: Float32Array; // the same shape
+  queryCount: number;
+  /** Keys in the cache, the new tokens' included: query i stands at position keyCount - queryCount + i. */
+  keyCount: number;
+  headCount: number;
+  kvHeadCount: number;
+  headWidth: number;
+  /** Slope per head of -|i - j| added to the scores, or null without alibi. */
+  alibiSlopes: Float32Array | null;
+}
+
+export interface ScoreRequest {
+  query: Float32Array; // [tokenCount, groupCount, 2, width]
+  tokenCount: number;
+  groupCount: number;
+  /** Which query pair each head takes. */
+  groupOfHead: Uint32Array; // [heads]
+  collapse: CollapseVectors;
+  /** At most this many; fewer when the table holds fewer rows. */
+  k: number;
+}
+
+export interface GridRequest {
+  candidates: Candidates; // perSide = k
+  headCount: number;
+  keyCount: number;
+  rank: number;
+  /** `[coreCount, heads, rank, rank]`, or null: row score plus column score, then a softmax over each head's winners (Memory+). */
+  cores: Float32Array | null;
+  coreCount: number;
+}
+
+/** A ragged batch: entries `entryStart[t] .. entryStart[t + 1] - 1` belong to token t. */
+export interface EntryList {
+  tokenCount: number;
+  entryStart: Uint32Array; // [tokenCount + 1]
+  slot: Uint32Array; // [entries], rows of the whole table, inside the handle's range
+}
+
+export interface PoolRequest extends EntryList {
+  block: Uint8Array | Uint16Array; // [entries], below blockCount
+  blockCount: number;
+  weight: Float32Array; // [entries, coreCount]
+  coreCount: number;
+  /** v2 with whole rows: weights are first multiplied by the gated dot product with the pre-value row of the slot. */
+  pre: { table: ValueTable; query: Float32Array /* [tokenCount, width] */; activation: boolean } | null;
+}
+
+export interface DotRequest extends EntryList {
+  query: Float32Array; // [tokenCount, table columns]
+}

@@ -1,0 +1,15 @@
+export { type Candidates, type CollapseVectors, type Selection, SIDES } from './candidates.ts';
+export { type Insertion, parseInsertions, writesByBlock } from './insertion.ts';
+export {
+  type MemoryGeometry,
+  memoryGeometry,
+  queryGroupOfHead,
+  V1_CONSTANTS,
+  type V1Constants,
+  virtualValueCount,
+  winnersPerToken,
+} from './memory-geometry.ts';
+export { collapseScore, mergeCandidates } from './merge-candidates.ts';
+export { type MemoryFamily, type ModelConfig, parseModelConfig } from './model-config.ts';
+export { comesBefore, topK } from './top-k.ts';
+export { addressValues, parseShuffleIndex, type ShuffleIndex, type ValueAddresses } from './value-index.ts';

@@ -1,0 +1,62 @@
+import { assert, OperatingError } from '@ultramem/invariant';
+import { type MemoryGeometry, virtualValueCount } from './memory-geometry.ts';
+
+/** A permutation of 0 .. length - 1; 32 bits an entry where they are enough. */
+export type ShuffleIndex = Uint32Array | Float64Array;
+
+/** Where the winners of a batch lie: one entry per winner, in the order of the selection. */
+export interface ValueAddresses {
+  block: Uint8Array | Uint16Array; // [tokenCount * winnersPerToken], 0 .. poolBlocks - 1
+  slot: Uint32Array; // the same length, rows of the stored table
+}
+
+/**
+ * Virtual index to (block, slot): z' = shuffle[z], block = z' div Nv, slot = (z' mod Nv + offset) mod A
+ * (SEMANTICS 4.5, 5.4). `shuffle` is null for Memory+. Offset and modulo live here and nowhere else.
+ */
+export function addressValues(
+  geometry: MemoryGeometry,
+  layer: number,
+  virtualIndex: Float64Array,
+  shuffle: ShuffleIndex | null,
+): ValueAddresses {
+  const { windowRows, tableRows, poolBlocks } = geometry;
+  const offset = layer * geometry.windowStride;
+  const slot = new Uint32Array(virtualIndex.length);
+  const block = geometry.virtualBlocks > 256 ? new Uint16Array(slot.length) : new Uint8Array(slot.length);
+  for (let i = 0; i < virtualIndex.length; i++) {
+    const z = virtualIndex[i]!;
+    const shuffled = shuffle === null ? z : shuffle[z]!;
+    assert(shuffled < geometry.virtualBlocks * windowRows, 'a virtual index lies inside the shuffle');
+    const inWindow = shuffled % windowRows;
+    slot[i] = (inWindow + offset) % tableRows;
+    if (poolBlocks > 1) block[i] = (shuffled - inWindow) / windowRows;
+  }
+  return { block, slot };
+}
+
+/**
+ * Takes a stored int64 `shuffle_index` after checking that it is a permutation of the right length.
+ *
+ * @throws OperatingError CHECKPOINT_INVALID naming the first offending entry.
+ */
+export function parseShuffleIndex(geometry: MemoryGeometry, stored: BigInt64Array, tensorName: string): ShuffleIndex {
+  const length = virtualValueCount(geometry);
+  assert(stored.length === length, 'the shape of the shuffle was checked with the header');
+  const shuffle = length < 2 ** 32 ? new Uint32Array(length) : new Float64Array(length);
+  const seen = new Uint8Array(Math.ceil(length / 8));
+  for (let i = 0; i < length; i++) {
+    const target = Number(stored[i]);
+    const inside = target >= 0 && target < length;
+    const bit = 1 << (target & 7);
+    const byte = Math.floor(target / 8);
+    if (!inside || (seen[byte]! & bit) !== 0)
+      throw new OperatingError(
+        'CHECKPOINT_INVALID',
+        `${tensorName}[${i}] is ${target}${inside ? ', which occurs twice' : ''}; expected a permutation of 0 to ${length - 1}; export the checkpoint again`,
+      );
+    seen[byte]! |= bit;
+    shuffle[i] = target;
+  }
+  return shuffle;
+}

@@ -1,0 +1,9 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  root: fileURLToPath(new URL('..', import.meta.url)),
+  resolve: { conditions: ['@ultramem/source'] },
+  ssr: { resolve: { conditions: ['@ultramem/source'] } },
+  test: { include: ['{apps,libs,test}/**/*.spec.ts'], exclude: ['**/node_modules/**', 'test/consumer/**'], testTimeout: 30_000 },
+});
