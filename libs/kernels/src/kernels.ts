@@ -1,5 +1,5 @@
 import type { TensorSource } from '@ultramem/checkpoint';
-import type { Candidates, CollapseVectors, Selection } from '@ultramem/ultramem';
+import type { Candidates, CollapseVectors, Range, Selection } from '@ultramem/ultramem';
 
 /**
  * The arithmetic of weights, as one contract for all backends. A backend owns its tables: `load…` copies or maps what
@@ -33,12 +33,6 @@ export interface Kernels {
   pool(values: ValueTable, request: PoolRequest): Promise<Float32Array>;
   /** Dot product of each entry's table row with its token's query; `[entries]` in f64, so that partial sums can be added exactly enough. */
   dotRows(table: ValueTable, request: DotRequest): Promise<Float64Array>;
-}
-
-/** Half-open: `start .. end - 1`. */
-export interface Range {
-  readonly start: number;
-  readonly end: number;
 }
 
 interface Loaded {

@@ -11,5 +11,6 @@ export {
 } from './memory-geometry.ts';
 export { collapseScore, mergeCandidates } from './merge-candidates.ts';
 export { type MemoryFamily, type ModelConfig, parseModelConfig } from './model-config.ts';
+export { type Range, rangeLength } from './range.ts';
 export { comesBefore, topK } from './top-k.ts';
 export { addressValues, parseShuffleIndex, type ShuffleIndex, type ValueAddresses } from './value-index.ts';
