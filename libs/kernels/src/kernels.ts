@@ -112,7 +112,7 @@ export interface EntryList {
 }
 
 export interface PoolRequest extends EntryList {
-  block: Uint8Array | Uint16Array; // [entries], below blockCount
+  block: Uint8Array; // [entries], below blockCount
   blockCount: number;
   weight: Float32Array; // [entries, coreCount]
   coreCount: number;

@@ -69,6 +69,8 @@ export function memoryGeometry(config: ModelConfig, v1: V1Constants = V1_CONSTAN
     throw invalid(`mem_vdim is ${geometry.valueWidth}; expected a multiple of the ${geometry.coreCount} Tucker cores; correct it`);
   if (geometry.tableRows >= 2 ** 32)
     throw invalid(`the value table has ${geometry.tableRows} rows; expected fewer than 2^32, because slots travel as 32-bit numbers; lower mem_knum`);
+  if (geometry.poolBlocks > 256)
+    throw invalid(`the memory has ${geometry.poolBlocks} virtual blocks; expected at most 256, because blocks travel as bytes; lower mem_key_expand_time`);
   return geometry;
 }
 

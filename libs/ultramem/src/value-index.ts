@@ -6,7 +6,7 @@ export type ShuffleIndex = Uint32Array | Float64Array;
 
 /** Where the winners of a batch lie: one entry per winner, in the order of the selection. */
 export interface ValueAddresses {
-  block: Uint8Array | Uint16Array; // [tokenCount * winnersPerToken], 0 .. poolBlocks - 1
+  block: Uint8Array; // [tokenCount * winnersPerToken], 0 .. poolBlocks - 1
   slot: Uint32Array; // the same length, rows of the stored table
 }
 
@@ -23,7 +23,7 @@ export function addressValues(
   const { windowRows, tableRows, poolBlocks } = geometry;
   const offset = layer * geometry.windowStride;
   const slot = new Uint32Array(virtualIndex.length);
-  const block = geometry.virtualBlocks > 256 ? new Uint16Array(slot.length) : new Uint8Array(slot.length);
+  const block = new Uint8Array(slot.length);
   for (let i = 0; i < virtualIndex.length; i++) {
     const z = virtualIndex[i]!;
     const shuffled = shuffle === null ? z : shuffle[z]!;
