@@ -31,7 +31,11 @@ export interface Transport {
    * @param options.port 0 picks a free one
    * @throws OperatingError PORT_IN_USE, LISTEN_FAILED
    */
-  listen(options: { host: string; port: number; onConnection: (connection: Connection) => void }): Promise<Listener>;
+  listen(options: {
+    host: string;
+    port: number;
+    onConnection: (connection: Connection) => void;
+  }): Promise<Listener>;
 }
 
 export interface Listener {

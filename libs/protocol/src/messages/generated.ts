@@ -1,0 +1,25 @@
+import { defineMessage } from '../define-message.ts';
+import { PROMPTS_MAX } from '../limits.ts';
+import { f64, list, oneOf, record, u32 } from '../schema.ts';
+
+/**
+ * Ends a `generate`.
+ *
+ * generated => id sequences elapsedMs lookupMs hiddenFraction
+ *   sequences => [finish tokenCount]      one per prompt
+ *     finish => 'length' | 'eos'
+ *     tokenCount => u32                   new tokens
+ *   elapsedMs => f64
+ *   lookupMs => f64                       memory lookups, from their start to their end
+ *   hiddenFraction => f64                 share of lookupMs that passed while the model computed, 0 to 1
+ */
+export const generated = defineMessage({
+  kind: 'generated',
+  head: {
+    id: u32,
+    sequences: list(record({ finish: oneOf('length', 'eos'), tokenCount: u32 }), PROMPTS_MAX),
+    elapsedMs: f64,
+    lookupMs: f64,
+    hiddenFraction: f64,
+  },
+});

@@ -1,0 +1,42 @@
+import { defineMessage } from '../define-message.ts';
+import { notEntryStart, notLength, notMultiple } from '../invalid-shape.ts';
+import { bool, u32 } from '../schema.ts';
+
+/**
+ * Asks for weighted sums of slots by virtual block (SEMANTICS 4.6, 5.5, 5.6); answered by `pooled`. Entries
+ * `entryStart[t] .. entryStart[t + 1] - 1` belong to token t.
+ *
+ * pool => id deadlineMs epoch layer tokenCount blockCount coreCount activation entryStart slot block weight preQuery
+ *   activation => bool       v2: gelu on the pre-score; meaningless without preQuery
+ *   entryStart => u32 [tokenCount + 1]
+ *   slot => u32 [entries], rows of the whole table
+ *   block => u8 [entries], below blockCount
+ *   weight => f32 [entries, coreCount]
+ *   preQuery => f32 [tokenCount, pre-value width], or empty: weights are final
+ */
+export const pool = defineMessage({
+  kind: 'pool',
+  head: {
+    id: u32,
+    deadlineMs: u32,
+    epoch: u32,
+    layer: u32,
+    tokenCount: u32,
+    blockCount: u32,
+    coreCount: u32,
+    activation: bool,
+  },
+  bulk: { entryStart: 'u32', slot: 'u32', block: 'u8', weight: 'f32', preQuery: 'f32' },
+  answer: 'pooled',
+  invalid: ({ tokenCount, blockCount, coreCount, entryStart, slot, block, weight, preQuery }) =>
+    notEntryStart(entryStart, tokenCount, slot.length) ??
+    notLength('block', block.length, slot.length, 'the number of slots') ??
+    notLength('weight', weight.length, slot.length * coreCount, 'slots x coreCount') ??
+    notMultiple('preQuery', preQuery.length, tokenCount, 'tokenCount') ??
+    notBelow(block, blockCount),
+});
+
+function notBelow(block: Uint8Array, blockCount: number): string | null {
+  const entry = block.findIndex((number) => number >= blockCount);
+  return entry < 0 ? null : `block[${entry}] is ${block[entry]}; expected below blockCount, ${blockCount}`;
+}
