@@ -5,12 +5,18 @@
  * @param dots `[entries]` complete dot products
  * @param scores `[entries, coreCount]`
  */
-export function gateWeights(dots: Float64Array, scores: Float32Array, coreCount: number, activation: boolean): Float32Array {
+export function gateWeights(
+  dots: Float64Array,
+  scores: Float32Array,
+  coreCount: number,
+  activation: boolean,
+): Float32Array {
   const weights = new Float32Array(scores.length);
   for (let entry = 0; entry < dots.length; entry++) {
     const raw = Math.fround(dots[entry]!);
     const gate = activation ? Math.fround(gelu(raw)) : raw;
-    for (let core = 0; core < coreCount; core++) weights[entry * coreCount + core] = gate * scores[entry * coreCount + core]!;
+    for (let core = 0; core < coreCount; core++)
+      weights[entry * coreCount + core] = gate * scores[entry * coreCount + core]!;
   }
   return weights;
 }

@@ -1,0 +1,16 @@
+export { erf, gateWeights, gelu } from './gate-weights.ts';
+export type {
+  AttendRequest,
+  DotRequest,
+  EntryList,
+  GridRequest,
+  Kernels,
+  KeyTable,
+  Matrix,
+  Norm,
+  PoolRequest,
+  ScoreRequest,
+  ValueTable,
+} from './kernels.ts';
+export { memoryTensor } from './memory-tensor.ts';
+export { createReferenceKernels } from './reference/reference-kernels.ts';

@@ -1,0 +1,44 @@
+import { DTYPE_BYTES, type DType, fromFloat32, type TensorSource } from '@ultramem/checkpoint';
+import { assert } from '@ultramem/invariant';
+
+/**
+ * A tensor over an array: floats are rounded to `dtype` (nearest, ties to even), I64 takes a `BigInt64Array`. Later
+ * changes of `values` do not show.
+ */
+export function memoryTensor(
+  name: string,
+  dtype: DType,
+  shape: readonly number[],
+  values: Float32Array | BigInt64Array | readonly number[],
+): TensorSource {
+  assert(
+    values.length === shape.reduce((product, size) => product * size, 1),
+    `${name}: the values fill the shape`,
+  );
+  const bytes = storedBytes(name, dtype, values);
+  return {
+    name,
+    dtype,
+    shape,
+    read: async (first, byteCount) => {
+      assert(
+        first >= 0 && byteCount >= 0 && first + byteCount <= bytes.byteLength,
+        `${name} is read inside its bounds`,
+      );
+      return bytes.slice(first, first + byteCount);
+    },
+  };
+}
+
+function storedBytes(
+  name: string,
+  dtype: DType,
+  values: Float32Array | BigInt64Array | readonly number[],
+): Uint8Array {
+  if (values instanceof BigInt64Array) {
+    assert(dtype === 'I64', `${name}: 64-bit integers are stored as I64`);
+    return new Uint8Array(values.slice().buffer, 0, values.length * DTYPE_BYTES[dtype]);
+  }
+  assert(dtype !== 'I64', `${name}: floats are stored as floats`);
+  return fromFloat32(dtype, Float32Array.from(values));
+}

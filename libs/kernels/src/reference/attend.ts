@@ -1,0 +1,57 @@
+import { assert } from '@ultramem/invariant';
+import type { AttendRequest } from '../kernels.ts';
+import { dot } from './multiply-rows.ts';
+
+/**
+ * Causal softmax attention (SEMANTICS 2.2 step 5), `[queryCount, headCount, headWidth]`. f64 inside; each query is
+ * computed alone, so results do not depend on how many tokens a step has.
+ */
+export function attend(request: AttendRequest): Float32Array {
+  const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
+    request;
+  assert(
+    query.length === queryCount * headCount * headWidth,
+    'the query is [queryCount, headCount, headWidth]',
+  );
+  assert(keys.length >= keyCount * kvHeadCount * headWidth, 'the cache holds the keys of every position');
+  assert(values.length >= keyCount * kvHeadCount * headWidth, 'the cache holds the values of every position');
+  assert(queryCount <= keyCount, 'the new tokens are in the cache');
+  assert(headCount % kvHeadCount === 0, 'query heads share key heads in equal groups');
+  assert(alibiSlopes === null || alibiSlopes.length === headCount, 'alibi has one slope per head');
+  const result = new Float32Array(query.length);
+  const weights = new Float64Array(keyCount);
+  const sums = new Float64Array(headWidth);
+  const stride = kvHeadCount * headWidth;
+  for (let i = 0; i < queryCount; i++)
+    for (let head = 0; head < headCount; head++) {
+      const position = keyCount - queryCount + i;
+      const queryAt = (i * headCount + head) * headWidth;
+      const headAt = Math.floor(head / (headCount / kvHeadCount)) * headWidth;
+      const slope = alibiSlopes === null ? 0 : alibiSlopes[head]!;
+      for (let j = 0; j <= position; j++)
+        weights[j] =
+          dot(query, queryAt, keys, j * stride + headAt, headWidth) / Math.sqrt(headWidth) -
+          slope * (position - j);
+      softmax(weights, position + 1);
+      sums.fill(0);
+      for (let j = 0; j <= position; j++) {
+        const weight = weights[j]!;
+        const valueAt = j * stride + headAt;
+        for (let c = 0; c < headWidth; c++) sums[c]! += weight * values[valueAt + c]!;
+      }
+      for (let c = 0; c < headWidth; c++) result[queryAt + c] = sums[c]!;
+    }
+  return result;
+}
+
+/** Softmax of `scores[0 .. count - 1]` in place. */
+export function softmax(scores: Float64Array, count: number): void {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < count; i++) largest = Math.max(largest, scores[i]!);
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    scores[i] = Math.exp(scores[i]! - largest);
+    sum += scores[i]!;
+  }
+  for (let i = 0; i < count; i++) scores[i]! /= sum;
+}

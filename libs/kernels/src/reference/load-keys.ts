@@ -1,0 +1,73 @@
+import { readKeyRows, type TensorSource } from '@ultramem/checkpoint';
+import { assert } from '@ultramem/invariant';
+import { type Range, rangeLength, SIDES } from '@ultramem/ultramem';
+import type { KeyTable, Norm } from '../kernels.ts';
+import { Resident } from './resident.ts';
+
+interface KeyShape {
+  headCount: number;
+  range: Range;
+  width: number;
+  rank: number;
+}
+
+/** Normalised keys in f32, features innermost: `[heads, 2, range, rank, width]`, so that a score is one dot product of a row. */
+export class ReferenceKeys extends Resident<Float32Array> implements KeyTable {
+  readonly headCount: number;
+  readonly range: Range;
+  readonly width: number;
+  readonly rank: number;
+
+  constructor(keys: Float32Array, shape: KeyShape) {
+    super(keys);
+    this.headCount = shape.headCount;
+    this.range = shape.range;
+    this.width = shape.width;
+    this.rank = shape.rank;
+  }
+}
+
+export async function loadKeys(
+  source: TensorSource,
+  range: Range,
+  norm: Norm | null,
+): Promise<ReferenceKeys> {
+  assert(
+    source.shape.length === 4 || source.shape.length === 5,
+    'keys are [heads, 2, keyCount, width] or have a rank axis too',
+  );
+  const [headCount, sides, , width] = source.shape as [number, number, number, number];
+  const rank = source.shape.length === 5 ? source.shape[4]! : 1;
+  assert(sides === SIDES, 'keys have a row side and a column side');
+  assert(norm?.weight == null || norm.weight.length === width, 'a norm weight has one entry per feature');
+  assert(norm?.bias == null || norm.bias.length === width, 'a norm bias has one entry per feature');
+  const stored = await readKeyRows(source, range); // [heads, 2, range, width, rank]
+  const keys = new Float32Array(stored.length);
+  const features = new Float64Array(width);
+  for (let row = 0; row < headCount * SIDES * rangeLength(range); row++)
+    for (let r = 0; r < rank; r++) {
+      for (let c = 0; c < width; c++) features[c] = stored[(row * width + c) * rank + r]!;
+      if (norm !== null) normalise(features, norm);
+      keys.set(features, (row * rank + r) * width);
+    }
+  return new ReferenceKeys(keys, { headCount, range, width, rank });
+}
+
+/** The keys behind a handle of this backend. */
+export function ownKeys(handle: KeyTable): ReferenceKeys {
+  assert(handle instanceof ReferenceKeys, 'a key table is used by the backend that loaded it');
+  return handle;
+}
+
+/** SEMANTICS 1.1, in place. */
+function normalise(features: Float64Array, norm: Norm): void {
+  const width = features.length;
+  const mean = norm.kind === 'layer' ? features.reduce((sum, x) => sum + x, 0) / width : 0;
+  const variance = features.reduce((sum, x) => sum + (x - mean) ** 2, 0) / width;
+  const scale = 1 / Math.sqrt(variance + norm.eps);
+  for (let c = 0; c < width; c++) {
+    const weight = norm.weight === null ? 1 : norm.weight[c]!;
+    const bias = norm.bias === null ? 0 : norm.bias[c]!;
+    features[c] = weight * ((features[c]! - mean) * scale) + bias;
+  }
+}

@@ -1,0 +1,90 @@
+import { type DType, f16ToF32, readRectangle, type TensorSource } from '@ultramem/checkpoint';
+import { assert, OperatingError } from '@ultramem/invariant';
+import { type Range, rangeLength } from '@ultramem/ultramem';
+import type { ValueTable } from '../kernels.ts';
+import { Resident } from './resident.ts';
+
+/** One row, widened; `words` are the bits of `floats`. */
+export interface RowBuffer {
+  floats: Float32Array; // [table columns]
+  words: Uint32Array;
+}
+
+/** A rectangle of a table in its stored dtype: half-width rows stay half as wide and are widened as they are gathered. */
+export class ReferenceValues extends Resident<Float32Array | Uint16Array> implements ValueTable {
+  readonly dtype: DType;
+  readonly rows: Range;
+  readonly columns: Range;
+  readonly fullWidth: number;
+
+  constructor(
+    elements: Float32Array | Uint16Array,
+    dtype: DType,
+    shape: { rows: Range; columns: Range; fullWidth: number },
+  ) {
+    super(elements);
+    assert(
+      elements.length === rangeLength(shape.rows) * rangeLength(shape.columns),
+      'the elements fill the rectangle',
+    );
+    this.dtype = dtype;
+    this.rows = shape.rows;
+    this.columns = shape.columns;
+    this.fullWidth = shape.fullWidth;
+  }
+
+  /** Widens row `row`, counted from the first of the handle. */
+  readRow(row: number, into: RowBuffer): void {
+    const { elements } = this;
+    const width = rangeLength(this.columns);
+    const at = row * width;
+    if (this.dtype === 'F32') for (let c = 0; c < width; c++) into.floats[c] = elements[at + c]!;
+    else if (this.dtype === 'BF16') for (let c = 0; c < width; c++) into.words[c] = elements[at + c]! << 16;
+    else for (let c = 0; c < width; c++) into.floats[c] = f16ToF32(elements[at + c]!);
+  }
+}
+
+export async function loadValues(
+  source: TensorSource,
+  rows: Range,
+  columns: Range,
+): Promise<ReferenceValues> {
+  const { dtype, shape } = source;
+  assert(shape.length === 2, 'a value table has two axes');
+  assert(dtype !== 'I64', 'a value table holds floats');
+  assert(rows.start <= rows.end && rows.end <= shape[0]!, 'the rows lie inside the table');
+  assert(columns.start <= columns.end && columns.end <= shape[1]!, 'the columns lie inside the table');
+  const { buffer, byteOffset } = await readRectangle(source, rows, columns);
+  const count = rangeLength(rows) * rangeLength(columns);
+  const elements =
+    dtype === 'F32'
+      ? new Float32Array(buffer, byteOffset, count)
+      : new Uint16Array(buffer, byteOffset, count);
+  return new ReferenceValues(elements, dtype, { rows, columns, fullWidth: shape[1]! });
+}
+
+/** The table behind a handle of this backend. */
+export function ownValues(handle: ValueTable): ReferenceValues {
+  assert(handle instanceof ReferenceValues, 'a value table is used by the backend that loaded it');
+  return handle;
+}
+
+export function rowBuffer(table: ReferenceValues): RowBuffer {
+  const words = new Uint32Array(rangeLength(table.columns));
+  return { words, floats: new Float32Array(words.buffer) };
+}
+
+/**
+ * Row of the handle that holds a slot of the whole table.
+ *
+ * @throws OperatingError SLOT_OUT_OF_RANGE
+ */
+export function localRow(table: ReferenceValues, slot: number): number {
+  const { start, end } = table.rows;
+  if (slot < start || slot >= end)
+    throw new OperatingError(
+      'SLOT_OUT_OF_RANGE',
+      `slot ${slot} was asked for; expected a slot of ${start} to ${end - 1}; check that both sides hold the same plan and model`,
+    );
+  return slot - start;
+}
