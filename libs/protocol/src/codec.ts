@@ -1,8 +1,224 @@
-import type { Message } from './message.ts';
+import { assert } from '@ultramem/invariant';
+import { Packr, Unpackr } from 'msgpackr';
+import { codedError } from './coded-error.ts';
+import type { BulkArrays, BulkElement, MessageDefinition } from './define-message.ts';
+import { HEAD_BYTES_MAX, JOIN_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts';
+import { definitionOf, type Message } from './message.ts';
+import { type Cursor, malformed, readArrayHeader, readBin, walkMap } from './walk-msgpack.ts';
 
+// Our own types: msgpackr's mention Buffer, which this library does not know. Records are a private extension.
+const packr: { pack(value: Record<string, unknown>): Uint8Array } = new Packr({
+  useRecords: false,
+  variableMapSize: true,
+});
+const unpackr: { unpack(bytes: Uint8Array): Record<string, unknown> } = new Unpackr({
+  useRecords: false,
+  int64AsType: 'number',
+});
+
+const ALIGNMENT = 8;
+const ELEMENT_BYTES = { f32: 4, f64: 8, u32: 4, u8: 1 } as const;
+
+assert(
+  new Uint8Array(new Uint16Array([1]).buffer)[0] === 1,
+  'tensors travel as they lie in memory, which is little-endian',
+);
+
+/**
+ * The bytes of one message, in pieces: one msgpack document `[head, pad, tensor, pad, tensor, ...]` in which every tensor's
+ * bytes start at a multiple of 8. Large tensors are pieces of their own and share memory with the message.
+ *
+ * @throws OperatingError MESSAGE_TOO_LARGE. A message that breaks its own grammar is an assertion.
+ */
 export function encode(message: Message): Uint8Array[] {
-  throw new Error(message.kind);
+  const definition = definitionOf(message.kind);
+  assert(definition !== undefined, 'a message has a kind of the table');
+  const tensors = checkedTensors(message, definition);
+  const head = packr.pack(checkedHead(message, definition));
+  const pieces: Uint8Array[] = [];
+  let joined: Uint8Array[] = [Uint8Array.of(0x90 + 1 + 2 * tensors.length), head];
+  let length = 1 + head.length;
+  for (const tensor of tensors) {
+    const headers = tensorHeaders(length, tensor.length);
+    length += headers.length + tensor.length;
+    joined.push(headers);
+    if (tensor.length < JOIN_BYTES_MAX) joined.push(tensor);
+    else {
+      pieces.push(join(joined), tensor);
+      joined = [];
+    }
+  }
+  if (joined.length > 0) pieces.push(join(joined));
+  if (length > MESSAGE_BYTES_MAX) throw tooLarge(`"${message.kind}" has ${length} bytes`, MESSAGE_BYTES_MAX);
+  return pieces;
 }
-export function decode(bytes: Uint8Array, bytesMax = 0): Message {
-  throw new Error(String(bytes.length + bytesMax));
+
+/**
+ * The message that `bytes` hold, completely checked. Its tensors are views of `bytes` where they are aligned, else copies.
+ *
+ * @throws OperatingError MALFORMED_MESSAGE, MESSAGE_TOO_LARGE; never anything else, whatever the bytes are.
+ */
+export function decode(bytes: Uint8Array, bytesMax: number = MESSAGE_BYTES_MAX): Message {
+  if (bytes.length > bytesMax) throw tooLarge(`a message has ${bytes.length} bytes`, bytesMax);
+  const cursor: Cursor = { bytes, position: 0 };
+  const elementCount = readArrayHeader(cursor);
+  if (elementCount === 0) throw malformed('the message is an empty array; expected its head');
+  const head = readHead(cursor);
+  const { kind } = head;
+  const definition = typeof kind === 'string' ? definitionOf(kind) : undefined;
+  if (definition === undefined)
+    throw malformed(
+      `the kind of the message is ${JSON.stringify(kind)?.slice(0, 40)}; expected a known kind`,
+    );
+  const reason = definition.invalidHead(head);
+  if (reason !== null) throw malformed(reason);
+  const message = { ...head, ...readTensors(cursor, elementCount, definition) };
+  const relation = definition.invalid(message);
+  if (relation !== null) throw malformed(relation);
+  // Kind, head, element types and relations have been checked against the definition: this is the one cast.
+  return message as Message;
+}
+
+function readHead(cursor: Cursor): Record<string, unknown> {
+  const start = cursor.position;
+  const entryCount = walkMap(cursor);
+  if (cursor.position - start > HEAD_BYTES_MAX)
+    throw tooLarge(`a head has ${cursor.position - start} bytes`, HEAD_BYTES_MAX);
+  const head = unpackr.unpack(cursor.bytes.subarray(start, cursor.position));
+  // msgpackr keeps the last of equal keys, other decoders the first: refuse instead of guessing.
+  if (countEntries(head) !== entryCount)
+    throw malformed('a map of the head has a key twice; expected each once');
+  return head;
+}
+
+function countEntries(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const nested = Object.values(value).reduce<number>((sum, inner) => sum + countEntries(inner), 0);
+  return Array.isArray(value) ? nested : nested + Object.keys(value).length;
+}
+
+function readTensors(
+  cursor: Cursor,
+  elementCount: number,
+  { kind, bulk }: MessageDefinition,
+): Record<string, BulkArrays[BulkElement]> {
+  const entries = Object.entries(bulk);
+  const expectedCount = 1 + 2 * entries.length;
+  if (elementCount !== expectedCount)
+    throw malformed(
+      `${kind} has ${elementCount} elements; expected ${expectedCount}: the head, then pad and bytes of each tensor`,
+    );
+  const tensors: Record<string, BulkArrays[BulkElement]> = {};
+  for (const [name, element] of entries) {
+    const pad = readBin(cursor, `the pad of ${kind}.${name}`);
+    if (pad.length >= ALIGNMENT || pad.some((byte) => byte !== 0))
+      throw malformed(
+        `the pad of ${kind}.${name} has ${pad.length} bytes or is not zero; expected 0 to 7 zero bytes`,
+      );
+    const bytes = readBin(cursor, `${kind}.${name}`);
+    if (bytes.length % ELEMENT_BYTES[element] !== 0)
+      throw malformed(
+        `${kind}.${name} has ${bytes.length} bytes; expected a multiple of ${ELEMENT_BYTES[element]} for ${element}`,
+      );
+    tensors[name] = typed(bytes, element);
+  }
+  if (cursor.position !== cursor.bytes.length)
+    throw malformed(
+      `${kind} is followed by ${cursor.bytes.length - cursor.position} more bytes; expected the end of the message`,
+    );
+  return tensors;
+}
+
+function typed(bytes: Uint8Array, element: BulkElement): BulkArrays[BulkElement] {
+  let source = bytes;
+  if (bytes.byteOffset % ELEMENT_BYTES[element] !== 0) {
+    source = new Uint8Array(bytes.length); // not `slice`, which is a view where the bytes are a Buffer
+    source.set(bytes);
+  }
+  const count = source.byteLength / ELEMENT_BYTES[element];
+  switch (element) {
+    case 'f32':
+      return new Float32Array(source.buffer, source.byteOffset, count);
+    case 'f64':
+      return new Float64Array(source.buffer, source.byteOffset, count);
+    case 'u32':
+      return new Uint32Array(source.buffer, source.byteOffset, count);
+    case 'u8':
+      return new Uint8Array(source.buffer, source.byteOffset, count);
+  }
+}
+
+/** Only plain values reach msgpackr, which writes garbage for typed arrays other than Uint8Array. */
+function checkedHead(
+  message: Message,
+  { kind, head, bulk, invalidHead, invalid }: MessageDefinition,
+): Record<string, unknown> {
+  const names = ['kind', ...Object.keys(head)];
+  const fields: Record<string, unknown> = { ...message };
+  const values = Object.fromEntries(names.map((name) => [name, fields[name]]));
+  const reason = invalidHead(values) ?? invalid(message);
+  assert(reason === null, `own message: ${reason}`);
+  assert(
+    Object.keys(fields).length === names.length + Object.keys(bulk).length,
+    `own message: ${kind} has a field too many`,
+  );
+  return values;
+}
+
+function checkedTensors(message: Message, { kind, bulk }: MessageDefinition): Uint8Array[] {
+  const fields: Record<string, unknown> = { ...message };
+  return Object.entries(bulk).map(([name, element]) => {
+    const tensor = fields[name];
+    assert(isElementArray(tensor, element), `own message: ${kind}.${name} is an array of ${element}`);
+    return new Uint8Array(tensor.buffer, tensor.byteOffset, tensor.byteLength);
+  });
+}
+
+function isElementArray(value: unknown, element: BulkElement): value is BulkArrays[BulkElement] {
+  switch (element) {
+    case 'f32':
+      return value instanceof Float32Array;
+    case 'f64':
+      return value instanceof Float64Array;
+    case 'u32':
+      return value instanceof Uint32Array;
+    case 'u8':
+      return value instanceof Uint8Array;
+  }
+}
+
+/** Pad and `bin` header that bring a tensor starting after `position` to the next multiple of 8. */
+function tensorHeaders(position: number, byteCount: number): Uint8Array {
+  const header = binHeader(byteCount);
+  const padBytes = (ALIGNMENT - ((position + 2 + header.length) % ALIGNMENT)) % ALIGNMENT;
+  return join([binHeader(padBytes), new Uint8Array(padBytes), header]);
+}
+
+function binHeader(byteCount: number): Uint8Array {
+  if (byteCount < 2 ** 8) return Uint8Array.of(0xc4, byteCount);
+  if (byteCount < 2 ** 16) return Uint8Array.of(0xc5, byteCount >>> 8, byteCount & 0xff);
+  return Uint8Array.of(
+    0xc6,
+    byteCount >>> 24,
+    (byteCount >>> 16) & 0xff,
+    (byteCount >>> 8) & 0xff,
+    byteCount & 0xff,
+  );
+}
+
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let position = 0;
+  for (const part of parts) {
+    joined.set(part, position);
+    position += part.length;
+  }
+  return joined;
+}
+
+function tooLarge(what: string, bytesMax: number): Error {
+  return codedError(
+    'MESSAGE_TOO_LARGE',
+    `${what}; expected at most ${bytesMax}; ask for fewer tokens at a time`,
+  );
 }

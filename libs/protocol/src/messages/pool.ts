@@ -37,6 +37,8 @@ export const pool = defineMessage({
 });
 
 function notBelow(block: Uint8Array, blockCount: number): string | null {
-  const entry = block.findIndex((number) => number >= blockCount);
-  return entry < 0 ? null : `block[${entry}] is ${block[entry]}; expected below blockCount, ${blockCount}`;
+  for (let entry = 0; entry < block.length; entry++)
+    if (block[entry]! >= blockCount)
+      return `block[${entry}] is ${block[entry]}; expected below blockCount, ${blockCount}`;
+  return null;
 }
