@@ -16,7 +16,7 @@ export const IN_FLIGHT_MAX = 1024;
 /** Bytes that wait to leave on one connection before new requests are refused. */
 export const BUFFERED_BYTES_MAX = 64 * 2 ** 20;
 /** Ids of given-up requests that are remembered, so that a late answer is told from a wrong one. */
-export const ABANDONED_IDS_MAX = 4096;
+export const ABANDONED_IDS_MAX = 65_536;
 
 /** Name and version of a program. */
 export const SOFTWARE_LENGTH_MAX = 128;

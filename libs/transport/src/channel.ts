@@ -1,15 +1,25 @@
 import type { Clock } from '@ultramem/environment';
-import type {
-  AnswerTo,
-  Kind,
-  MessageOfKind,
-  Notice,
-  NoticeKind,
-  PartOf,
-  Request,
-  RequestKind,
+import { OperatingError } from '@ultramem/invariant';
+import {
+  type AnswerTo,
+  codedError,
+  decode,
+  encode,
+  isRequest,
+  type Kind,
+  MESSAGE_BYTES_MAX,
+  type Message,
+  type MessageOfKind,
+  type Notice,
+  type NoticeKind,
+  type PartOf,
+  type Request,
+  type RequestKind,
 } from '@ultramem/protocol';
 import type { Connection } from './connection.ts';
+import { failureMessage } from './failure-message.ts';
+import { createServedRequests } from './served-requests.ts';
+import { createWaitingRequests, lost } from './waiting-requests.ts';
 
 /** A request as the caller writes it: the channel numbers it and says how long it may take. */
 export type RequestBody<K extends RequestKind> = Omit<MessageOfKind<K>, 'id' | 'deadlineMs'>;
@@ -55,7 +65,10 @@ export interface ChannelOptions {
   accepts: ReadonlySet<RequestKind | NoticeKind>;
   /** Answers one request. An `OperatingError` becomes a `failure` with its code; anything else INTERNAL and `onDefect`. */
   serve: (request: Request, context: RequestContext) => Promise<AnswerBody>;
-  /** A notice of an accepted kind; also every `failure` without id, which says why the peer is about to hang up. */
+  /**
+   * A notice of an accepted kind; also every `failure` without id, which says why the peer is about to hang up. An
+   * `OperatingError` thrown here is sent as such a failure, and the connection ends.
+   */
   onNotice: (notice: Notice) => void;
   /** Called exactly once, after every waiting request was rejected. */
   onClose: (reason: string) => void;
@@ -91,5 +104,90 @@ export interface Channel {
 
 /** Takes the connection over: call it in the turn in which the connection was handed over. */
 export function openChannel(options: ChannelOptions): Channel {
-  throw new Error(`not yet: ${options.connection.peerName}`);
+  const {
+    connection,
+    clock,
+    accepts,
+    onNotice,
+    onDefect,
+    firstMessageBytesMax = MESSAGE_BYTES_MAX,
+  } = options;
+  let endedBecause: string | null = null;
+  let isFirst = true;
+  const send = (message: Message): void => connection.send(encode(message));
+  const waiting = createWaitingRequests({ connection, clock, send });
+  const served = createServedRequests({ connection, clock, send, serve: options.serve, onDefect });
+
+  const end = (reason: string): void => {
+    if (endedBecause !== null) return;
+    endedBecause = reason;
+    connection.close(reason);
+    served.cancelAll();
+    waiting.rejectAll(reason);
+  };
+  /** The peer broke the rules, or a defect of ours leaves the connection in doubt: say why and hang up. */
+  const hangUp = (error: unknown): void => {
+    if (endedBecause !== null) return;
+    send(failureMessage(null, error));
+    if (!(error instanceof OperatingError)) onDefect(error);
+    end(error instanceof OperatingError ? `${error.code}: ${error.message}` : 'INTERNAL');
+  };
+  const receive = (message: Message): void => {
+    if (message.kind === 'cancel') served.cancel(message.id);
+    else if (message.kind === 'failure')
+      message.id === null ? onNotice(message) : waiting.fail({ ...message, id: message.id });
+    else if (isRequest(message)) {
+      if (!accepts.has(message.kind)) throw unexpected(message.kind);
+      served.begin(message);
+    } else if (isNotice(message)) {
+      if (!accepts.has(message.kind)) throw unexpected(message.kind);
+      onNotice(message);
+    } else waiting.answer(message);
+  };
+  connection.onMessage = (bytes) => {
+    if (endedBecause !== null) return;
+    try {
+      const message = decode(bytes, isFirst ? firstMessageBytesMax : MESSAGE_BYTES_MAX);
+      isFirst = false;
+      receive(message);
+    } catch (error) {
+      hangUp(error);
+    }
+  };
+  connection.onClose = (reason) => {
+    end(reason);
+    options.onClose(endedBecause ?? reason);
+  };
+  return {
+    request: (body, requestOptions) =>
+      endedBecause === null
+        ? waiting.request(body, requestOptions)
+        : Promise.reject(lost(body.kind, endedBecause)),
+    notify: (notice) => {
+      if (endedBecause === null) send(notice);
+    },
+    close: end,
+    isOpen: () => endedBecause === null,
+    get inFlight() {
+      return waiting.count();
+    },
+    get sentBytes() {
+      return connection.sentBytes;
+    },
+    get receivedBytes() {
+      return connection.receivedBytes;
+    },
+    peerName: connection.peerName,
+  };
+}
+
+function isNotice(message: Message): message is Notice {
+  return message.kind === 'hello' || message.kind === 'welcome' || message.kind === 'leave';
+}
+
+function unexpected(kind: Kind): OperatingError {
+  return codedError(
+    'UNEXPECTED_MESSAGE',
+    `a message of kind "${kind}" arrived; expected only kinds that have a place here now; look at the order of messages in the protocol's README`,
+  );
 }

@@ -1,3 +1,4 @@
+export { type BackoffOptions, backoffMs } from './backoff.ts';
 export {
   type AnswerBody,
   type CancelSignal,
@@ -8,4 +9,7 @@ export {
   type RequestContext,
   type RequestOptions,
 } from './channel.ts';
+export { type TransportCase, transportCases } from './conformance.ts';
 export type { Connection, Listener, Transport } from './connection.ts';
+export { createInbox, type Inbox } from './inbox.ts';
+export { createMemoryTransport } from './memory-transport.ts';

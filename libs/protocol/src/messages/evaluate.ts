@@ -15,7 +15,5 @@ export const evaluate = defineMessage({
   bulk: { tokenIds: 'u32' },
   answer: 'evaluation',
   invalid: ({ contextLength }) =>
-    contextLength >= 2
-      ? null
-      : `contextLength is ${contextLength}; expected at least 2, a token and its successor`,
+    contextLength >= 1 ? null : `contextLength is ${contextLength}; expected at least 1`,
 });

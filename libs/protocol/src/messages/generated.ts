@@ -7,7 +7,7 @@ import { f64, list, oneOf, record, u32 } from '../schema.ts';
  *
  * generated => id sequences elapsedMs lookupMs hiddenFraction
  *   sequences => [finish tokenCount]      one per prompt
- *     finish => 'length' | 'eos'
+ *     finish => 'stop' | 'length' | 'context'   end of text, maxTokens, or a full context
  *     tokenCount => u32                   new tokens
  *   elapsedMs => f64
  *   lookupMs => f64                       memory lookups, from their start to their end
@@ -17,7 +17,7 @@ export const generated = defineMessage({
   kind: 'generated',
   head: {
     id: u32,
-    sequences: list(record({ finish: oneOf('length', 'eos'), tokenCount: u32 }), PROMPTS_MAX),
+    sequences: list(record({ finish: oneOf('stop', 'length', 'context'), tokenCount: u32 }), PROMPTS_MAX),
     elapsedMs: f64,
     lookupMs: f64,
     hiddenFraction: f64,
