@@ -1,0 +1,227 @@
+import type { Clock } from '@ultramem/environment';
+import { OperatingError } from '@ultramem/invariant';
+import { applyEvent, type ClusterView, EMPTY_VIEW, Leases, type LeaseTerms, type Member, type ViewEvent } from '@ultramem/membership';
+import type { Plan } from '@ultramem/planner';
+import type { MessageOfKind } from '@ultramem/protocol';
+import type { Channel } from '@ultramem/transport';
+import { LatencyWindow } from './latency-window.ts';
+import { type PlanTerms, placeShards, planMembers } from './place-shards.ts';
+import { type RoutingTable, routingTable } from './routing-table.ts';
+import type { ShardLink } from './shard-link.ts';
+
+export type ClusterEvent =
+  | { kind: 'joined'; workerId: string; peerName: string; members: number; wanted: number }
+  | { kind: 'left'; workerId: string; shard: number | null; reason: string }
+  | { kind: 'planned'; plan: Plan }
+  | { kind: 'assigned'; workerId: string; shard: number; epoch: number }
+  | { kind: 'worker-ready'; workerId: string; shard: number; epoch: number; residentBytes: number }
+  | { kind: 'refused'; workerId: string; code: string; message: string }
+  | { kind: 'ready'; epoch: number }
+  | { kind: 'degraded'; epoch: number };
+
+export interface ClusterOptions {
+  clock: Clock;
+  lease: LeaseTerms;
+  workersWanted: number;
+  terms: PlanTerms;
+  /** How long a slice may take to load. */
+  loadDeadlineMs: number;
+  onEvent: (event: ClusterEvent) => void;
+  onDefect: (error: unknown) => void;
+}
+
+/** What the coordinator keeps of a member beside the view. */
+interface Contact {
+  channel: Channel;
+  latency: LatencyWindow;
+  pulse: MessageOfKind<'pulse'> | null;
+  roundTripMs: number;
+}
+
+/** Members, plan and assignments of one cluster: takes events, applies the pure decisions, carries them out. */
+export class Cluster {
+  readonly #options: ClusterOptions;
+  readonly #leases: Leases;
+  readonly #contacts = new Map<string, Contact>();
+  #view: ClusterView = EMPTY_VIEW;
+  #plan: Plan | null = null;
+  #wasReady = false;
+  #cancelWatch: () => void;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    this.#leases = new Leases(options.lease);
+    this.#cancelWatch = this.#watchLeases();
+  }
+
+  get view(): ClusterView {
+    return this.#view;
+  }
+
+  get plan(): Plan | null {
+    return this.#plan;
+  }
+
+  /** waiting: not all workers have joined yet; loading: the first slices are on their way; degraded: was ready once and is not now. */
+  get state(): 'waiting' | 'loading' | 'ready' | 'degraded' {
+    const ready = this.#plan !== null && this.#view.members.filter((member) => member.state === 'ready').length === this.#plan.slices.length;
+    if (ready) return 'ready';
+    if (this.#wasReady) return 'degraded';
+    return this.#plan === null ? 'waiting' : 'loading';
+  }
+
+  contactOf(workerId: string): Readonly<Contact> & { silentMs: number } {
+    return { ...this.#contacts.get(workerId)!, silentMs: this.#leases.silentMs(workerId, this.#options.clock.nowMs()) };
+  }
+
+  /** @throws OperatingError NOT_READY, SHARD_UNAVAILABLE */
+  routing(): RoutingTable {
+    return routingTable(this.#view, this.#plan, this.#options.workersWanted, (workerId): ShardLink => {
+      const { shard, epoch } = this.#memberOf(workerId)!;
+      const { channel, latency } = this.#contacts.get(workerId)!;
+      return { slice: this.#plan!.slices[shard!]!, workerId, epoch, channel, latency };
+    });
+  }
+
+  /** Takes a worker in that has been admitted. A new connection of the same process replaces its old one. */
+  join(worker: Pick<Member, 'workerId' | 'instance' | 'capacityBytes' | 'backend'>, channel: Channel): void {
+    const { workerId } = worker;
+    const twin = this.#contacts.get(workerId);
+    if (twin !== undefined) {
+      this.lost(workerId, twin.channel, 'the same process connected anew');
+      twin.channel.close('replaced by a new connection of this process');
+    }
+    this.#contacts.set(workerId, { channel, latency: new LatencyWindow(), pulse: null, roundTripMs: Number.POSITIVE_INFINITY });
+    this.#leases.renew(workerId, this.#options.clock.nowMs());
+    this.#apply({ kind: 'joined', member: { ...worker, peerName: channel.peerName } });
+    this.#options.onEvent({ kind: 'joined', workerId, peerName: channel.peerName, members: this.#view.members.length, wanted: this.#options.workersWanted });
+    void this.#beat(workerId, channel)
+      .then(() => this.#place())
+      .catch(this.#options.onDefect);
+  }
+
+  /** A worker's connection has ended, or it said goodbye. */
+  lost(workerId: string, channel: Channel, reason: string): void {
+    if (this.#contacts.get(workerId)?.channel !== channel) return;
+    const shard = this.#memberOf(workerId)?.shard ?? null;
+    this.#contacts.delete(workerId);
+    this.#leases.end(workerId);
+    this.#apply({ kind: 'left', workerId });
+    this.#options.onEvent({ kind: 'left', workerId, shard, reason });
+    if (this.state === 'degraded' && shard !== null) this.#options.onEvent({ kind: 'degraded', epoch: this.#view.epoch });
+    this.#place();
+  }
+
+  close(): void {
+    this.#cancelWatch();
+    for (const { channel } of this.#contacts.values()) {
+      channel.notify({ kind: 'leave', reason: 'the coordinator is stopping' });
+      channel.close('the coordinator is stopping');
+    }
+  }
+
+  /** Fresh counters of every member that answers within `deadlineMs`; the others keep their last ones. */
+  async refreshPulses(deadlineMs: number): Promise<void> {
+    await Promise.all([...this.#contacts.keys()].map((workerId) => this.#askPulse(workerId, deadlineMs)));
+  }
+
+  /** A sign of life now and then every heartbeat, as long as the connection lasts. */
+  async #beat(workerId: string, channel: Channel): Promise<void> {
+    const { clock, lease, onDefect } = this.#options;
+    if (this.#contacts.get(workerId)?.channel !== channel) return;
+    await this.#askPulse(workerId, lease.leaseMs);
+    clock.after(lease.heartbeatMs, () => void this.#beat(workerId, channel).catch(onDefect));
+  }
+
+  async #askPulse(workerId: string, deadlineMs: number): Promise<void> {
+    const { clock } = this.#options;
+    const contact = this.#contacts.get(workerId)!;
+    const startMs = clock.nowMs();
+    try {
+      contact.pulse = await contact.channel.request({ kind: 'heartbeat' }, { deadlineMs });
+      contact.roundTripMs = Math.min(contact.roundTripMs, clock.nowMs() - startMs);
+      if (this.#contacts.get(workerId) === contact) this.#leases.renew(workerId, clock.nowMs());
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error; // silence is judged by the lease
+    }
+  }
+
+  /** Plans when everybody is there, then gives every free shard to whoever can take it. */
+  #place(): void {
+    const { workersWanted, terms, onEvent } = this.#options;
+    try {
+      if (this.#plan === null) {
+        this.#plan = planMembers(this.#view, workersWanted, this.#measuredTerms());
+        if (this.#plan === null) return;
+        onEvent({ kind: 'planned', plan: this.#plan });
+      }
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      const smallest = [...this.#view.members].sort((a, b) => a.capacityBytes - b.capacityBytes)[0]!;
+      this.#refuse(smallest.workerId, error);
+      return;
+    }
+    for (const { workerId, shard } of placeShards(this.#view, this.#plan, terms)) {
+      this.#apply({ kind: 'assigned', workerId, shard });
+      void this.#assign(workerId, shard).catch(this.#options.onDefect);
+    }
+  }
+
+  async #assign(workerId: string, shard: number): Promise<void> {
+    const { onEvent, loadDeadlineMs } = this.#options;
+    const { channel } = this.#contacts.get(workerId)!;
+    const { epoch } = this.#memberOf(workerId)!;
+    const { rows, columns, preColumns, keys } = this.#plan!.slices[shard]!;
+    onEvent({ kind: 'assigned', workerId, shard, epoch });
+    try {
+      const answer = await channel.request({ kind: 'assign', epoch, shard, rows, columns, preColumns, keys }, { deadlineMs: loadDeadlineMs });
+      if (this.#contacts.get(workerId)?.channel !== channel) return;
+      this.#apply({ kind: 'ready', workerId, epoch });
+      onEvent({ kind: 'worker-ready', workerId, shard, epoch, residentBytes: answer.residentBytes });
+      if (this.state === 'ready') {
+        this.#wasReady = true;
+        onEvent({ kind: 'ready', epoch: this.#view.epoch });
+      }
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      if (this.#contacts.get(workerId)?.channel === channel) this.#refuse(workerId, error);
+    }
+  }
+
+  /** Tells a worker why it cannot stay, and lets it go. */
+  #refuse(workerId: string, error: OperatingError): void {
+    const { channel } = this.#contacts.get(workerId)!;
+    this.#options.onEvent({ kind: 'refused', workerId, code: error.code, message: error.message });
+    channel.notify({ kind: 'failure', id: null, code: error.code, message: error.message, retriable: error.retriable });
+    channel.close(error.code);
+    this.lost(workerId, channel, error.code);
+  }
+
+  #watchLeases(): () => void {
+    const { clock, lease } = this.#options;
+    return clock.after(lease.heartbeatMs, () => {
+      for (const workerId of this.#leases.expired(clock.nowMs())) {
+        const { channel } = this.#contacts.get(workerId)!;
+        const reason = `no sign of life for ${lease.leaseMs} ms`;
+        channel.close(reason);
+        this.lost(workerId, channel, reason);
+      }
+      this.#cancelWatch = this.#watchLeases();
+    });
+  }
+
+  /** The link as the heartbeats saw it: the slowest member decides, because every phase waits for all. */
+  #measuredTerms(): PlanTerms {
+    const { terms } = this.#options;
+    const measuredMs = Math.max(...[...this.#contacts.values()].map((contact) => contact.roundTripMs));
+    return Number.isFinite(measuredMs) ? { ...terms, link: { ...terms.link, roundTripMs: measuredMs } } : terms;
+  }
+
+  #memberOf(workerId: string): Member | undefined {
+    return this.#view.members.find((member) => member.workerId === workerId);
+  }
+
+  #apply(event: ViewEvent): void {
+    this.#view = applyEvent(this.#view, event);
+  }
+}

@@ -1,0 +1,28 @@
+import type { Range } from '@ultramem/ultramem';
+
+/** What one shard pooled: `[tokens, blocks, columns]` for the tokens it was asked about. */
+export interface Partial {
+  token: Uint32Array; // positions in the batch
+  columns: Range;
+  pooled: Float32Array; // [token.length, blockCount, columns]
+}
+
+/**
+ * Pooled vectors of the batch `[tokenCount, blockCount, width]` from the shards' partials (DESIGN section 3, step 6).
+ * Column ranges are put side by side; row ranges are added in the order given, in f64, and rounded once. So one row range
+ * keeps every bit of one process, and several give the same bits in every run.
+ */
+export function mergePartials(parts: readonly Partial[], size: { tokenCount: number; blockCount: number; width: number }): Float32Array {
+  const { blockCount, width } = size;
+  const sum = new Float64Array(size.tokenCount * blockCount * width);
+  for (const { token, columns, pooled } of parts) {
+    const partWidth = columns.end - columns.start;
+    for (let i = 0; i < token.length; i++)
+      for (let block = 0; block < blockCount; block++) {
+        const from = (i * blockCount + block) * partWidth;
+        const into = (token[i]! * blockCount + block) * width + columns.start;
+        for (let c = 0; c < partWidth; c++) sum[into + c]! += pooled[from + c]!;
+      }
+  }
+  return Float32Array.from(sum);
+}

@@ -1,0 +1,36 @@
+import { type Checkpoint, DTYPE_BYTES, preValueTableName, valueTableName } from '@ultramem/checkpoint';
+import { assert } from '@ultramem/invariant';
+import type { KeysMode, Link, Partition, Rates } from '@ultramem/planner';
+import type { PlanTerms } from './place-shards.ts';
+
+/** A local machine's link until heartbeats have measured the real round trip. */
+export const ASSUMED_LINK: Link = { roundTripMs: 0.2, bytesPerSecond: 1e9 };
+/** The reference kernels on one core, as measured with the demo model; only ratios between plans depend on them. */
+export const ASSUMED_RATES: Rates = { macsPerSecond: 8e8, rowBytesPerSecond: 1e9 };
+
+/** What a plan for this checkpoint is made of. */
+export function planTerms(checkpoint: Checkpoint, partition: Partition | 'auto', keys: KeysMode): PlanTerms {
+  const { geometry } = checkpoint;
+  assert(geometry !== null, 'only models with memory layers are planned');
+  const elementBytes = (name: string) => (DTYPE_BYTES[checkpoint.tensor(name).dtype] === 2 ? 2 : 4);
+  return {
+    geometry,
+    bytes: {
+      value: elementBytes(valueTableName(geometry, 0)),
+      pre: geometry.preWidth > 0 ? elementBytes(preValueTableName(geometry)) : 4,
+      denseBytes: denseBytes(checkpoint),
+    },
+    partition,
+    keys,
+    link: ASSUMED_LINK,
+    rates: ASSUMED_RATES,
+  };
+}
+
+/** Dense weights as the coordinator keeps them, in f32: everything but keys, tables and shuffles. */
+function denseBytes(checkpoint: Checkpoint): number {
+  let bytes = 0;
+  for (const { name, shape } of checkpoint.tensors.values())
+    if (!/(\.keys|values_for_look_up|shuffle_index)$/.test(name)) bytes += 4 * shape.reduce((product, length) => product * length, 1);
+  return bytes;
+}

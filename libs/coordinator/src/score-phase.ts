@@ -1,0 +1,37 @@
+import { rangeLength, type Candidates, type CollapseVectors, type MemoryGeometry, mergeCandidates, SIDES } from '@ultramem/ultramem';
+import type { LookupRequest } from '@ultramem/inference';
+import { codedError } from '@ultramem/protocol';
+import { fanOut } from './fan-out.ts';
+import { askShard, misfit, type ShardLink } from './shard-link.ts';
+import type { LookupCall } from './sharded-lookup.ts';
+
+/** Best keys of the whole axes, scored where the keys are: every worker its rows, then an exact merge. */
+export async function scoreOnWorkers(
+  call: LookupCall,
+  request: LookupRequest,
+  geometry: MemoryGeometry,
+  collapse: CollapseVectors,
+): Promise<Candidates> {
+  const { layer, tokenCount, query } = request;
+  const links = call.table.links.filter(({ slice }) => slice.keys !== null && rangeLength(slice.keys) > 0);
+  const body = { kind: 'score', layer, tokenCount, groupCount: geometry.queryGroupUsed, topK: geometry.topK, query } as const;
+  const parts = await fanOut(
+    links.map((link) => async (signal) => {
+      const answer = await askShard(link, { ...body, epoch: link.epoch }, { ...call, signal });
+      call.traffic.count(link, query.byteLength, answer.index.byteLength + answer.refined.byteLength);
+      return checked(answer, link, tokenCount, geometry);
+    }),
+  );
+  return mergeCandidates(geometry, collapse, parts);
+}
+
+function checked(answer: Candidates, link: ShardLink, tokenCount: number, geometry: MemoryGeometry): Candidates {
+  const { start, end } = link.slice.keys!;
+  const perSide = Math.min(geometry.topK, end - start);
+  const count = tokenCount * geometry.headCount * SIDES * perSide;
+  if (answer.tokenCount !== tokenCount || answer.perSide !== perSide || answer.index.length !== count || answer.refined.length !== count * geometry.rank)
+    throw misfit(link, 'score', answer.index.length, count);
+  if (answer.index.some((key) => key < start || key >= end))
+    throw codedError('UNEXPECTED_MESSAGE', `worker ${link.workerId} answered with keys outside ${start} to ${end - 1}; expected its own; run the same release everywhere`);
+  return answer;
+}

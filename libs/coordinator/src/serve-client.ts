@@ -1,0 +1,103 @@
+import { evaluate, generate, hiddenFraction, type LookupRequest, type LookupTiming, type Model, parseSampling } from '@ultramem/inference';
+import { assert } from '@ultramem/invariant';
+import type { Plan } from '@ultramem/planner';
+import { codedError, type MessageOfKind, type Request } from '@ultramem/protocol';
+import type { Tokenizer } from '@ultramem/tokenizer';
+import type { AnswerBody, RequestContext } from '@ultramem/transport';
+import type { ClusterStatus } from './describe-cluster.ts';
+import { explainLookup } from './explain-lookup.ts';
+import type { ShardedAnswer } from './sharded-lookup.ts';
+
+/** Generations and evaluations under way at once; every one holds a key/value cache. */
+const RUNS_MAX = 64;
+
+/** What clients can ask for. */
+export interface ClientServices {
+  model: Model;
+  /** The model's own, with what it cost. */
+  lookUp: (request: LookupRequest) => Promise<ShardedAnswer>;
+  tokenizer: Tokenizer;
+  plan: () => Plan;
+  status: () => Promise<ClusterStatus>;
+  onTiming: (timing: LookupTiming) => void;
+}
+
+/** Answers the requests of clients; one for all connections, because the limit on runs is the coordinator's. */
+export function createClientServer(services: ClientServices): (request: Request, context: RequestContext) => Promise<AnswerBody> {
+  const { model, tokenizer } = services;
+  let runs = 0;
+  const running = async (run: () => Promise<AnswerBody>): Promise<AnswerBody> => {
+    if (runs >= RUNS_MAX)
+      throw codedError('OVERLOADED', `${runs} generations are under way; expected at most ${RUNS_MAX}; ask again in a moment, or give one request several prompts`);
+    runs++;
+    try {
+      return await run();
+    } finally {
+      runs--;
+    }
+  };
+  return async (request, context) => {
+    switch (request.kind) {
+      case 'generate':
+        return running(() => serveGenerate(services, request, context));
+      case 'evaluate':
+        return running(() => serveEvaluate(services, request, context));
+      case 'tokenize':
+        return { kind: 'tokens', tokenIds: Uint32Array.from(tokenizer.encode(request.text)) };
+      case 'explain': {
+        const tokenText = (tokenId: number) => tokenizer.decode([tokenId]);
+        const { position, layer } = request;
+        return explainLookup(model, services.lookUp, services.plan(), { tokenIds: tokenizer.encode(request.text), tokenText, position, layer });
+      }
+      case 'status':
+        return services.status();
+      default:
+        assert(false, `${request.kind} is not accepted from clients`);
+    }
+  };
+}
+
+async function serveGenerate(
+  { model, tokenizer, onTiming }: ClientServices,
+  request: MessageOfKind<'generate'>,
+  context: RequestContext,
+): Promise<AnswerBody> {
+  const startMs = model.clock.nowMs();
+  const prompts = request.prompts.map(({ text, ids }) => ids ?? tokenizer.encode(text!));
+  const streams = prompts.map(() => tokenizer.createStream());
+  const counts = prompts.map(() => 0);
+  const { temperature, topK, topP, seed, stopAtEos } = request;
+  const sampling = parseSampling({ temperature, topK: topK === 0 ? undefined : topK, topP });
+  const tokens = generate(model, { prompts, maxNewTokens: request.maxTokens, sampling, seed, stopAtEos });
+  for (;;) {
+    const next = await tokens.next();
+    stopWhenUnwanted(context);
+    if (next.done) {
+      const { finishReasons, timing } = next.value;
+      onTiming(timing);
+      return {
+        kind: 'generated',
+        sequences: finishReasons.map((finish, sequence) => ({ finish, tokenCount: counts[sequence]! })),
+        elapsedMs: model.clock.nowMs() - startMs,
+        lookupMs: timing.lookupMs,
+        hiddenFraction: hiddenFraction(timing),
+      };
+    }
+    const { sequence, tokenId } = next.value;
+    counts[sequence]!++;
+    context.sendPart({ kind: 'token', sequence, tokenId, text: streams[sequence]!.push(tokenId) });
+  }
+}
+
+async function serveEvaluate({ model, onTiming }: ClientServices, request: MessageOfKind<'evaluate'>, context: RequestContext): Promise<AnswerBody> {
+  const startMs = model.clock.nowMs();
+  const { tokenIds, contextLength, withMemory } = request;
+  const { lossSum, tokenCount, timing } = await evaluate(model, { tokenIds, contextLength, withMemory, onProgress: () => stopWhenUnwanted(context) });
+  onTiming(timing);
+  return { kind: 'evaluation', lossSum, tokenCount, elapsedMs: model.clock.nowMs() - startMs, hiddenFraction: hiddenFraction(timing) };
+}
+
+/** Nobody waits any more: computing on would only slow the others. */
+function stopWhenUnwanted(context: RequestContext): void {
+  if (context.isCancelled()) throw codedError('CANCELLED', 'the client gave the request up; expected it to wait; ask again');
+}

@@ -1,0 +1,114 @@
+import {
+  type Checkpoint,
+  memoryTensorName,
+  preValueTableName,
+  readFloats,
+  valueTableName,
+} from '@ultramem/checkpoint';
+import { assert } from '@ultramem/invariant';
+import type { CollapseVectors, Range } from '@ultramem/ultramem';
+import type { Kernels, KeyTable, ValueTable } from './kernels.ts';
+
+/** What a process holds of the memory of a model: some key rows and a rectangle of the value tables, for every memory layer. */
+export interface MemoryTables {
+  layers: {
+    keys: KeyTable | null;
+    collapse: CollapseVectors;
+    values: ValueTable | null;
+    pre: ValueTable | null;
+  }[];
+  residentBytes: number;
+  release(): void;
+}
+
+/** Which part of the memory to hold: null stands for nothing of that kind. Ranges are the same for every layer and table. */
+export interface MemoryPart {
+  keys: Range | null;
+  values: { rows: Range; columns: Range; preColumns: Range } | null;
+}
+
+/** Loads a part of every memory layer. Tables that layers share are held once. One function for workers, coordinator and oracle. */
+export async function loadMemoryTables(
+  checkpoint: Checkpoint,
+  kernels: Kernels,
+  part: MemoryPart,
+  onProgress: (loadedBytes: number) => void = () => {},
+): Promise<MemoryTables> {
+  const { geometry } = checkpoint;
+  assert(geometry !== null, 'only models with memory layers are loaded this way');
+  const held: { residentBytes: number; release(): void }[] = [];
+  let residentBytes = 0;
+  const hold = async <T extends { residentBytes: number; release(): void }>(
+    loading: Promise<T>,
+  ): Promise<T> => {
+    const handle = await loading;
+    held.push(handle);
+    residentBytes += handle.residentBytes;
+    onProgress(residentBytes);
+    return handle;
+  };
+  const loadValues = async (layer: number) => {
+    if (part.values === null) return { values: null, pre: null };
+    const { rows, columns, preColumns } = part.values;
+    const values = await hold(
+      kernels.loadValues(checkpoint.tensor(valueTableName(geometry, layer)), rows, columns),
+    );
+    const pre =
+      geometry.preWidth > 0
+        ? await hold(kernels.loadValues(checkpoint.tensor(preValueTableName(geometry)), rows, preColumns))
+        : null;
+    return { values, pre };
+  };
+  try {
+    const shared = geometry.sharedTable ? await loadValues(0) : null;
+    const layers: MemoryTables['layers'] = [];
+    for (let layer = 0; layer < geometry.layerCount; layer++) {
+      const keys = part.keys && (await hold(loadKeys(checkpoint, kernels, layer, part.keys)));
+      layers.push({
+        keys,
+        collapse: await loadCollapse(checkpoint, layer),
+        ...(shared ?? (await loadValues(layer))),
+      });
+    }
+    return { layers, residentBytes, release: () => held.forEach((handle) => handle.release()) };
+  } catch (error) {
+    for (const handle of held) handle.release();
+    throw error;
+  }
+}
+
+/** `tucker_core_u` and `_v` of a layer; ones for Memory+, whose scores need no collapsing. */
+export async function loadCollapse(checkpoint: Checkpoint, layer: number): Promise<CollapseVectors> {
+  const { geometry } = checkpoint;
+  assert(geometry !== null, 'the model has memory layers');
+  if (geometry.family === 'memory_plus') {
+    const ones = new Float32Array(geometry.headCount).fill(1);
+    return { row: ones, column: ones };
+  }
+  return {
+    row: await readFloats(checkpoint.tensor(memoryTensorName(layer, 'tucker_core_u'))),
+    column: await readFloats(checkpoint.tensor(memoryTensorName(layer, 'tucker_core_v'))),
+  };
+}
+
+async function loadKeys(
+  checkpoint: Checkpoint,
+  kernels: Kernels,
+  layer: number,
+  range: Range,
+): Promise<KeyTable> {
+  const source = checkpoint.tensor(memoryTensorName(layer, 'keys'));
+  // Memory+ evaluates keys_norm and throws the result away (SEMANTICS 6.2).
+  if (checkpoint.config.memFamily === 'memory_plus') return kernels.loadKeys(source, range, null);
+  const optional = async (suffix: 'weight' | 'bias') => {
+    const name = memoryTensorName(layer, `keys_norm.${suffix}`);
+    return checkpoint.has(name) ? readFloats(checkpoint.tensor(name)) : null;
+  };
+  const { normKind: kind, normEps: eps } = checkpoint.config;
+  return kernels.loadKeys(source, range, {
+    kind,
+    eps,
+    weight: await optional('weight'),
+    bias: await optional('bias'),
+  });
+}

@@ -1,0 +1,2 @@
+export type { JoinState } from './join.ts';
+export { startWorker, type Worker, type WorkerEvent, type WorkerOptions } from './worker.ts';
