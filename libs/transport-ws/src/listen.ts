@@ -1,0 +1,105 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { OperatingError } from '@ultramem/invariant';
+import { codedError, MESSAGE_BYTES_MAX, SUBPROTOCOL } from '@ultramem/protocol';
+import type { Connection, Listener } from '@ultramem/transport';
+import { WebSocketServer } from 'ws';
+import { websocketConnection } from './websocket-connection.ts';
+
+export interface ListenOptions {
+  host: string;
+  port: number;
+  onConnection: (connection: Connection) => void;
+}
+
+/** Accepts WebSockets of our subprotocol. @throws OperatingError PORT_IN_USE, LISTEN_FAILED */
+export async function listen({ host, port, onConnection }: ListenOptions): Promise<Listener> {
+  const server = createServer((_request, response) => {
+    response.writeHead(426, {
+      'content-type': 'text/plain; charset=utf-8',
+      upgrade: 'websocket',
+      connection: 'close',
+    });
+    response.end(`This port speaks WebSocket with the subprotocol ${SUBPROTOCOL}; use an UltraMem client.\n`);
+  });
+  const sockets = new WebSocketServer({
+    server,
+    perMessageDeflate: false,
+    maxPayload: MESSAGE_BYTES_MAX,
+    handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+    verifyClient: ({ req }, answer) => {
+      const refusal = refusalOf(req);
+      answer(refusal === null, 400, refusal ?? '');
+    },
+  });
+  const connections = new Set<Connection>();
+  sockets.on('connection', (socket, request) => {
+    socket.binaryType = 'nodebuffer';
+    request.socket.setNoDelay(true);
+    const connection = websocketConnection(
+      socket,
+      `${request.socket.remoteAddress}:${request.socket.remotePort}`,
+    );
+    connections.add(connection);
+    socket.on('close', () => connections.delete(connection));
+    onConnection(connection);
+  });
+  const boundPort = await bound(server, host, port, sockets);
+  return {
+    url: `ws://${reachable(host)}:${boundPort}`,
+    close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      sockets.close();
+      for (const connection of connections) connection.close('the listener closed');
+      server.closeIdleConnections();
+      await closed;
+    },
+  };
+}
+
+/**
+ * Null, or why this handshake is refused. A browser sends the origin of the page along, and any page can dial a loopback
+ * address: only pages of the same host may.
+ */
+function refusalOf({ headers }: IncomingMessage): string | null {
+  const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
+  if (!offered.includes(SUBPROTOCOL)) return `expected the subprotocol ${SUBPROTOCOL}`;
+  if (headers.origin === undefined) return null;
+  const isSameHost =
+    URL.canParse(headers.origin) &&
+    new URL(headers.origin).hostname === new URL(`http://${headers.host}`).hostname;
+  return isSameHost ? null : 'expected a page of the same host';
+}
+
+function bound(server: Server, host: string, port: number, sockets: WebSocketServer): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: NodeJS.ErrnoException): void => reject(listenError(error, host, port));
+    // The WebSocketServer hands the server's errors on.
+    sockets.on('error', onError);
+    server.listen({ host, port }, () => {
+      sockets.off('error', onError);
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+function listenError(error: NodeJS.ErrnoException, host: string, port: number): OperatingError {
+  return error.code === 'EADDRINUSE'
+    ? codedError(
+        'PORT_IN_USE',
+        `${host}:${port} is taken; expected a free port; stop the other program, or choose another port (0 picks one)`,
+        error,
+      )
+    : codedError(
+        'LISTEN_FAILED',
+        `cannot listen on ${host}:${port} (${error.code ?? error.message}); expected an address of this machine and a port that this user may open; choose another`,
+        error,
+      );
+}
+
+/** An address that can be dialled on this machine: a wildcard is none. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '[::1]';
+  return host.includes(':') ? `[${host}]` : host;
+}

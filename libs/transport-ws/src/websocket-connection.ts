@@ -1,0 +1,81 @@
+import { Buffer } from 'node:buffer';
+import { type Connection, createInbox } from '@ultramem/transport';
+import type { RawData, WebSocket } from 'ws';
+
+/** How long a closing handshake may take before the socket is cut. */
+const CLOSE_TIMEOUT_MS = 1000;
+/** RFC 6455: a control frame holds 125 bytes, two of them the code. */
+const CLOSE_REASON_BYTES_MAX = 123;
+const CLOSE_NORMAL = 1000;
+const CLOSE_UNSUPPORTED_DATA = 1003;
+
+/** An open WebSocket as a connection. */
+export function websocketConnection(socket: WebSocket, peerName: string): Connection {
+  const inbox = createInbox();
+  let sentBytes = 0;
+  let ownReason: string | null = null;
+  let lastError: Error | null = null;
+  let cutTimer: NodeJS.Timeout | undefined;
+
+  const close = (code: number, reason: string): void => {
+    if (ownReason !== null || socket.readyState !== socket.OPEN) return;
+    ownReason = reason;
+    socket.close(code, shortened(reason));
+    cutTimer = setTimeout(() => socket.terminate(), CLOSE_TIMEOUT_MS);
+  };
+  socket.on('message', (data, isBinary) => {
+    if (ownReason !== null) return;
+    if (isBinary) inbox.deliver(messageBytes(data));
+    else close(CLOSE_UNSUPPORTED_DATA, 'a text frame arrived; expected binary frames');
+  });
+  // A 'close' follows every error; the error only explains it.
+  socket.on('error', (error) => {
+    lastError = error;
+  });
+  socket.on('close', (code, reason) => {
+    clearTimeout(cutTimer);
+    inbox.close(
+      ownReason ?? lastError?.message ?? (reason.length > 0 ? reason.toString() : `WebSocket code ${code}`),
+    );
+  });
+  return {
+    peerName,
+    send: (pieces) => {
+      if (socket.readyState !== socket.OPEN) return;
+      for (const [index, piece] of pieces.entries()) {
+        socket.send(piece, { binary: true, fin: index === pieces.length - 1 });
+        sentBytes += piece.length;
+      }
+    },
+    close: (reason) => close(CLOSE_NORMAL, reason),
+    get bufferedBytes() {
+      return socket.bufferedAmount;
+    },
+    get sentBytes() {
+      return sentBytes;
+    },
+    get receivedBytes() {
+      return inbox.receivedBytes;
+    },
+    set onMessage(handler: (message: Uint8Array) => void) {
+      inbox.setOnMessage(handler);
+    },
+    set onClose(handler: (reason: string) => void) {
+      inbox.setOnClose(handler);
+    },
+  };
+}
+
+/** With the binary type `nodebuffer` it is one Buffer already; the other forms belong to the type only. */
+function messageBytes(data: RawData): Uint8Array {
+  if (Array.isArray(data)) return Buffer.concat(data);
+  return data instanceof ArrayBuffer ? new Uint8Array(data) : data;
+}
+
+function shortened(reason: string): string {
+  const bytes = Buffer.from(reason);
+  if (bytes.length <= CLOSE_REASON_BYTES_MAX) return reason;
+  let end = CLOSE_REASON_BYTES_MAX;
+  while ((bytes[end]! & 0xc0) === 0x80) end--; // not in the middle of a character
+  return bytes.toString('utf8', 0, end);
+}
