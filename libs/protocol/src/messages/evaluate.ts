@@ -5,7 +5,7 @@ import { bool, u32 } from '../schema.ts';
  * Asks for the loss on a text; answered by `evaluation`.
  *
  * evaluate => id deadlineMs contextLength withMemory tokenIds
- *   contextLength => u32     tokens per forward pass, at least 2
+ *   contextLength => u32     tokens per forward pass, at least 1
  *   withMemory => bool       false: memory layers add nothing
  *   tokenIds => u32 [tokens]
  */
