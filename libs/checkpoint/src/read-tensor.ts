@@ -1,0 +1,145 @@
+import { assert } from '@ultramem/invariant';
+import { type Range, rangeLength } from '@ultramem/ultramem';
+import { type FloatDType, toFloat32 } from './dtype.ts';
+import { invalidCheckpoint } from './invalid-checkpoint.ts';
+import { DTYPE_BYTES, type TensorSource } from './tensor-source.ts';
+
+/** A read's size: large enough for a disk's full speed, small enough to hold several. */
+const PIECE_BYTES = 8 * 1024 * 1024;
+/** Reading through a gap up to here costs less than another read. */
+const GAP_BYTES_MAX = 16 * 1024;
+
+/** Told the bytes read since the last call. */
+export type ReadProgress = (byteCount: number) => void;
+
+/** The whole of a float tensor as f32. */
+export async function readFloats(source: TensorSource, onProgress?: ReadProgress): Promise<Float32Array> {
+  const dtype = floatDType(source);
+  const floats = new Float32Array(elementCount(source));
+  const elementBytes = DTYPE_BYTES[dtype];
+  let at = 0;
+  for await (const bytes of pieces(source, 0, floats.length * elementBytes, onProgress)) {
+    floats.set(toFloat32(dtype, bytes), at);
+    at += bytes.byteLength / elementBytes;
+  }
+  return floats;
+}
+
+/** The whole of an int64 tensor. */
+export async function readInts(source: TensorSource, onProgress?: ReadProgress): Promise<BigInt64Array> {
+  assert(source.dtype === 'I64', `${source.name} holds integers`);
+  const ints = new BigInt64Array(elementCount(source));
+  const into = new Uint8Array(ints.buffer);
+  let at = 0;
+  for await (const bytes of pieces(source, 0, into.byteLength, onProgress)) {
+    into.set(bytes, at);
+    at += bytes.byteLength;
+  }
+  return ints;
+}
+
+/**
+ * Rows and columns of a tensor `[rows, width]` as raw bytes of its dtype, row-major and without gaps:
+ * `[rangeLength(rows), rangeLength(columns)]`. Reads what is needed and gaps that are cheaper to read than to skip.
+ */
+export async function readRectangle(
+  source: TensorSource,
+  rows: Range,
+  columns: Range,
+  onProgress?: ReadProgress,
+): Promise<Uint8Array> {
+  const [rowCount, width] = source.shape as [number, number];
+  assert(source.shape.length === 2, `${source.name} has rows and columns`);
+  assertInside(rows, rowCount, `rows of ${source.name}`);
+  assertInside(columns, width, `columns of ${source.name}`);
+  const elementBytes = DTYPE_BYTES[source.dtype];
+  const rowBytes = width * elementBytes;
+  const keptBytes = rangeLength(columns) * elementBytes;
+  const into = new Uint8Array(rangeLength(rows) * keptBytes);
+  let at = 0;
+  if (keptBytes === rowBytes) {
+    for await (const bytes of pieces(source, rows.start * rowBytes, into.byteLength, onProgress)) {
+      into.set(bytes, at);
+      at += bytes.byteLength;
+    }
+    return into;
+  }
+  if (into.byteLength === 0) return into;
+  const gapIsCheap = rowBytes - keptBytes < GAP_BYTES_MAX;
+  const rowsPerRead = gapIsCheap ? Math.max(1, Math.floor(PIECE_BYTES / rowBytes)) : 1;
+  for (let row = rows.start; row < rows.end; row += rowsPerRead) {
+    const count = Math.min(rowsPerRead, rows.end - row);
+    const span = (count - 1) * rowBytes + keptBytes;
+    const bytes = await source.read(row * rowBytes + columns.start * elementBytes, span);
+    for (let i = 0; i < count; i++, at += keptBytes)
+      into.set(bytes.subarray(i * rowBytes, i * rowBytes + keptBytes), at);
+    onProgress?.(span);
+  }
+  return into;
+}
+
+/**
+ * Key rows `range` of every head and side of `keys [heads, 2, keyCount, width(, rank)]` as f32
+ * `[heads, 2, rangeLength(range), width(, rank)]`.
+ *
+ * @throws OperatingError CHECKPOINT_INVALID for a key that is not finite: its scores would have no order.
+ */
+export async function readKeyRows(
+  source: TensorSource,
+  range: Range,
+  onProgress?: ReadProgress,
+): Promise<Float32Array> {
+  const dtype = floatDType(source);
+  const [heads, sides, keyCount, ...rest] = source.shape as [number, number, number, ...number[]];
+  assert(source.shape.length >= 4, `${source.name} has heads, sides, keys and features`);
+  assertInside(range, keyCount, `keys of ${source.name}`);
+  const rowLength = rest.reduce((product, size) => product * size, 1);
+  const rowBytes = rowLength * DTYPE_BYTES[dtype];
+  const floats = new Float32Array(heads * sides * rangeLength(range) * rowLength);
+  let at = 0;
+  for (let list = 0; list < heads * sides; list++) {
+    const listStart = at;
+    const first = (list * keyCount + range.start) * rowBytes;
+    for await (const bytes of pieces(source, first, rangeLength(range) * rowBytes, onProgress)) {
+      const values = toFloat32(dtype, bytes);
+      const bad = values.findIndex((value) => !Number.isFinite(value));
+      if (bad >= 0) {
+        const row = range.start + Math.floor((at - listStart + bad) / rowLength);
+        const axis = `head ${Math.floor(list / sides)}, ${list % sides === 0 ? 'row' : 'column'} side`;
+        throw invalidCheckpoint(
+          `tensor ${source.name}, ${axis}, key ${row} holds ${values[bad]}`,
+          'finite keys',
+        );
+      }
+      floats.set(values, at);
+      at += values.length;
+    }
+  }
+  return floats;
+}
+
+async function* pieces(
+  source: TensorSource,
+  first: number,
+  byteCount: number,
+  onProgress: ReadProgress | undefined,
+): AsyncGenerator<Uint8Array> {
+  for (let done = 0; done < byteCount; done += PIECE_BYTES) {
+    const bytes = await source.read(first + done, Math.min(PIECE_BYTES, byteCount - done));
+    yield bytes;
+    onProgress?.(bytes.byteLength);
+  }
+}
+
+function floatDType(source: TensorSource): FloatDType {
+  assert(source.dtype !== 'I64', `${source.name} holds floats`);
+  return source.dtype;
+}
+
+function elementCount(source: TensorSource): number {
+  return source.shape.reduce((product, size) => product * size, 1);
+}
+
+function assertInside({ start, end }: Range, count: number, what: string): void {
+  assert(start >= 0 && start <= end && end <= count, `${start} to ${end} lies inside the ${count} ${what}`);
+}

@@ -1,0 +1,45 @@
+import { DTYPE_BYTES, type DType } from './tensor-source.ts';
+import { encodeUtf8 } from './utf8.ts';
+
+/** What a tensor's header entry is made of. */
+export interface TensorDescription {
+  name: string;
+  dtype: DType;
+  shape: readonly number[];
+}
+
+export interface SafetensorsLayout {
+  /** Length and JSON: the file's first bytes, a multiple of 8. */
+  header: Uint8Array;
+  /** Where each tensor's data starts in the file, in the order of the entries. */
+  offsets: number[];
+  /** Of the whole file. */
+  fileByteCount: number;
+}
+
+/**
+ * The header of a safetensors file whose data follows in the order of `entries`, without gaps. Give wide dtypes first
+ * to keep every tensor aligned to its element.
+ */
+export function safetensorsHeader(
+  entries: readonly TensorDescription[],
+  metadata?: Readonly<Record<string, string>>,
+): SafetensorsLayout {
+  const json: Record<string, unknown> = metadata === undefined ? {} : { __metadata__: metadata };
+  let end = 0;
+  const begins = entries.map(({ name, dtype, shape }) => {
+    const begin = end;
+    end += shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
+    json[name] = { dtype, shape, data_offsets: [begin, end] };
+    return begin;
+  });
+  const text = encodeUtf8(JSON.stringify(json));
+  const header = new Uint8Array(8 + Math.ceil(text.byteLength / 8) * 8).fill(0x20); // the format pads with spaces
+  new DataView(header.buffer).setBigUint64(0, BigInt(header.byteLength - 8), true);
+  header.set(text, 8);
+  return {
+    header,
+    offsets: begins.map((begin) => header.byteLength + begin),
+    fileByteCount: header.byteLength + end,
+  };
+}
