@@ -12,5 +12,6 @@ export type {
   ScoreRequest,
   ValueTable,
 } from './kernels.ts';
+export { loadCollapse, loadMemoryTables, type MemoryPart, type MemoryTables } from './memory-tables.ts';
 export { memoryTensor } from './memory-tensor.ts';
 export { createReferenceKernels } from './reference/reference-kernels.ts';

@@ -1,0 +1,88 @@
+import type { Kernels } from '@ultramem/kernels';
+import type { Batch } from './batch.ts';
+import { reserve } from './kv-cache.ts';
+import type { Block, DenseModel } from './load-model.ts';
+import { normalise } from './norm.ts';
+import { rotate } from './rope.ts';
+import { settleAll } from './settle-all.ts';
+
+/**
+ * Steps 2 to 5 of SEMANTICS 2.2 after the projection: clamp, split, norm and rotate, put keys and values into the
+ * caches, then attend in each sequence by itself.
+ *
+ * @param qkv `[tokens, dModel + 2 * kvHeads * headWidth]`
+ * @returns `[tokens, dModel]`
+ */
+export async function attention(
+  kernels: Kernels,
+  model: DenseModel,
+  blockNumber: number,
+  batch: Batch,
+  qkv: Float32Array,
+): Promise<Float32Array> {
+  const { nHeads, nKvHeads, dModel, clipQkv } = model.config;
+  const block = model.blocks[blockNumber]!;
+  const headWidth = dModel / nHeads;
+  const kvWidth = nKvHeads * headWidth;
+  if (clipQkv !== null)
+    for (let i = 0; i < qkv.length; i++) qkv[i] = Math.min(clipQkv, Math.max(-clipQkv, qkv[i]!));
+
+  const rowWidth = dModel + 2 * kvWidth;
+  const query = headVectors(model, block.queryNorm, batch, split(qkv, rowWidth, 0, dModel), nHeads);
+  const key = headVectors(model, block.keyNorm, batch, split(qkv, rowWidth, dModel, kvWidth), nKvHeads);
+  const value = split(qkv, rowWidth, dModel + kvWidth, kvWidth);
+
+  const answers = batch.sequences.map(({ cache, firstRow, rowCount }) => {
+    const keyCount = cache.length + rowCount;
+    const { keys, values } = reserve(cache, blockNumber, keyCount, kvWidth);
+    keys.set(key.subarray(firstRow * kvWidth, (firstRow + rowCount) * kvWidth), cache.length * kvWidth);
+    values.set(value.subarray(firstRow * kvWidth, (firstRow + rowCount) * kvWidth), cache.length * kvWidth);
+    return kernels.attend({
+      query: query.subarray(firstRow * dModel, (firstRow + rowCount) * dModel),
+      keys,
+      values,
+      queryCount: rowCount,
+      keyCount,
+      headCount: nHeads,
+      kvHeadCount: nKvHeads,
+      headWidth,
+      alibiSlopes: model.alibiSlopes,
+    });
+  });
+  return concatenate(await settleAll(answers));
+}
+
+/** Norm of each head's vector, then its rotation to the token's position. */
+function headVectors(
+  model: DenseModel,
+  norm: Block['queryNorm'],
+  batch: Batch,
+  x: Float32Array,
+  headCount: number,
+): Float32Array {
+  const headWidth = model.config.dModel / model.config.nHeads;
+  const vectors = norm === null ? x : normalise(norm, x, headWidth);
+  if (model.rope !== null)
+    for (let row = 0; row < batch.rowCount; row++)
+      rotate(model.rope, vectors, row * headCount * headWidth, batch.positions[row]!, headCount, headWidth);
+  return vectors;
+}
+
+/** Columns `start .. start + width - 1` of every row. */
+function split(x: Float32Array, rowWidth: number, start: number, width: number): Float32Array {
+  const part = new Float32Array((x.length / rowWidth) * width);
+  for (let row = 0, at = 0; row < x.length; row += rowWidth, at += width)
+    part.set(x.subarray(row + start, row + start + width), at);
+  return part;
+}
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0]!;
+  const whole = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

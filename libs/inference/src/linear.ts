@@ -1,0 +1,21 @@
+import type { Kernels, Matrix } from '@ultramem/kernels';
+
+export interface Linear {
+  readonly weight: Matrix; // [out, in]
+  readonly bias: Float32Array | null; // [out]
+}
+
+/** `x weightᵀ + bias` for `rowCount` rows. */
+export function applyLinear(
+  kernels: Kernels,
+  linear: Linear,
+  x: Float32Array,
+  rowCount: number,
+): Promise<Float32Array> {
+  return kernels.matmul(linear.weight, x, rowCount, linear.bias);
+}
+
+/** `sum += addend`, element by element. */
+export function addInto(sum: Float32Array, addend: Float32Array): void {
+  for (let i = 0; i < sum.length; i++) sum[i]! += addend[i]!;
+}
