@@ -182,7 +182,7 @@ export function candidatesOf(
   const lists = tokenCount * headCount * SIDES;
   const index = Uint32Array.from({ length: lists * perSide }, (_, i) => {
     const list = Math.floor(i / perSide);
-    return (list * 5 + (i % perSide) * 3) % keyCount;
+    return keyCount - 1 - ((list * 5 + (i % perSide) * 3) % keyCount);
   });
   return { tokenCount, perSide, index, refined };
 }

@@ -1,0 +1,174 @@
+import type { TensorSource } from '@ultramem/checkpoint';
+import { OperatingError } from '@ultramem/invariant';
+import { expect, it } from 'vitest';
+import { kernelConformance } from '../conformance.ts';
+import type { Kernels } from '../kernels.ts';
+import { createReferenceKernels } from '../reference/reference-kernels.ts';
+
+const good = createReferenceKernels();
+const slightly = (values: Float32Array) => values.map((value) => value * 1.0001);
+
+/** Backends with one defect each, and the start of a case's name that must find it. */
+const DEFECTS: [string, string, Partial<Kernels>][] = [
+  [
+    'a product with a relative error of 1e-4',
+    'matmul: 3 rows',
+    { matmul: async (...args) => slightly(await good.matmul(...args)) },
+  ],
+  [
+    'a forgotten bias',
+    'matmul: 3 rows',
+    { matmul: (weight, x, rowCount) => good.matmul(weight, x, rowCount, null) },
+  ],
+  [
+    'a batch that is rounded differently',
+    'matmul: a row has the same bits',
+    {
+      matmul: async (w, x, n, b) =>
+        (await good.matmul(w, x, n, b)).map((value) => (n > 1 ? value + value * 2 ** -23 : value)),
+    },
+  ],
+  [
+    'denormals flushed to zero',
+    'pool: denormal values',
+    { loadValues: (source, rows, columns) => good.loadValues(flushed(source), rows, columns) },
+  ],
+  [
+    'the whole buffer instead of the view',
+    'matmul: 1 rows by a F32',
+    { matmul: (weight, x, n, b) => good.matmul(weight, new Float32Array(x.buffer, 0, x.length), n, b) },
+  ],
+  [
+    'forgotten alibi',
+    'attend: alibi',
+    { attend: (request) => good.attend({ ...request, alibiSlopes: null }) },
+  ],
+  [
+    'positions counted from the first query',
+    'attend: several new tokens',
+    { attend: (request) => good.attend({ ...request, keyCount: request.queryCount }) },
+  ],
+  [
+    'key numbers counted within the range',
+    'scoreKeys: a range in the middle',
+    {
+      scoreKeys: async (keys, request) => {
+        const answer = await good.scoreKeys(keys, request);
+        return { ...answer, index: answer.index.map((key) => key - keys.range.start) };
+      },
+    },
+  ],
+  [
+    'ties in the other order',
+    'scoreKeys: equal scores',
+    {
+      scoreKeys: async (keys, request) => {
+        const answer = await good.scoreKeys(keys, request);
+        const index = answer.index.slice();
+        index.set([answer.index[1]!, answer.index[0]!]);
+        return { ...answer, index };
+      },
+    },
+  ],
+  [
+    'a forgotten norm',
+    'scoreKeys: rank 2',
+    { loadKeys: (source, range) => good.loadKeys(source, range, null) },
+  ],
+  [
+    'a NaN that is taken for a score',
+    'scoreKeys: a NaN',
+    {
+      scoreKeys: (keys, request) =>
+        good.scoreKeys(keys, { ...request, query: request.query.map((x) => x || 0) }),
+    },
+  ],
+  [
+    'a softmax over the whole token',
+    'selectGrid: Memory+',
+    {
+      selectGrid: async (request) => {
+        const answer = await good.selectGrid(request);
+        return request.cores
+          ? answer
+          : { ...answer, scores: answer.scores.map((score) => score / request.headCount) };
+      },
+    },
+  ],
+  [
+    'virtual indices of 32 bits',
+    'selectGrid: virtual indices beyond',
+    {
+      selectGrid: async (request) => {
+        const answer = await good.selectGrid(request);
+        return { ...answer, virtualIndex: answer.virtualIndex.map((z) => z >>> 0) };
+      },
+    },
+  ],
+  [
+    'cores that divide the slice instead of the width',
+    'pool: a window of columns inside one core',
+    {
+      pool: (table, request) =>
+        good.pool(table, {
+          ...request,
+          weight: request.weight.map((_, i) => request.weight[i - (i % request.coreCount)]!),
+        }),
+    },
+  ],
+  [
+    'pooled blocks that are summed',
+    'pool: a F16 table',
+    {
+      pool: (table, request) => good.pool(table, { ...request, block: new Uint8Array(request.block.length) }),
+    },
+  ],
+  [
+    'a gate without its gelu',
+    'pool: gated by gelu',
+    {
+      pool: (table, request) =>
+        good.pool(table, { ...request, pre: request.pre && { ...request.pre, activation: false } }),
+    },
+  ],
+  [
+    'another code for a slot out of range',
+    'pool: slots outside',
+    {
+      pool: (table, request) =>
+        good.pool(table, request).catch(() => {
+          throw new OperatingError('INTERNAL', 'a; b; c');
+        }),
+    },
+  ],
+  [
+    'dot products of f32',
+    'dotRows: parts',
+    {
+      dotRows: async (table, request) => (await good.dotRows(table, request)).map((dot) => dot * 1.0001),
+    },
+  ],
+];
+
+it.each(DEFECTS)('%s fails "%s"', async (_, caseName, defect) => {
+  const found = kernelConformance().find(({ name }) => name.startsWith(caseName));
+  expect(found).toBeDefined();
+  await found!.run(good);
+  await expect(found!.run({ ...good, ...defect })).rejects.toThrow('expected');
+});
+
+it('gives every case a name of its own', () => {
+  const names = kernelConformance().map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
+});
+
+/** A table whose denormal f32 elements read as zero. */
+function flushed(source: TensorSource): TensorSource {
+  return {
+    ...source,
+    read: async (first, byteCount) => {
+      const words = new Uint32Array((await source.read(first, byteCount)).slice().buffer);
+      return new Uint8Array(words.map((word) => ((word & 0x7f800000) === 0 ? 0 : word)).buffer);
+    },
+  };
+}
