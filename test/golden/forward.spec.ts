@@ -9,6 +9,7 @@ import {
   parseSampling,
 } from '@ultramem/inference';
 import { OperatingError } from '@ultramem/invariant';
+import type { Kernels } from '@ultramem/kernels';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { modelOf } from './recorded.ts';
 import { openTinyModel } from './tiny-model.ts';
@@ -68,18 +69,19 @@ describe('a lookup that fails', () => {
       under--;
       throw lost;
     };
-    const kernels = { ...skipping.kernels, attend: async () => Promise.reject(new Error('device lost')) };
     let attends = 0;
-    const breaking = {
-      ...kernels,
-      attend: (request: Parameters<typeof kernels.attend>[0]) =>
-        attends++ === 0 ? skipping.kernels.attend(request) : kernels.attend(),
+    const kernels: Kernels = {
+      ...skipping.kernels,
+      attend: async (request) => {
+        if (attends++ > 0) throw new Error('device lost');
+        return skipping.kernels.attend(request);
+      },
     };
     const step = {
       sequences: [{ cache: createKvCache(skipping.dense.config), tokenIds: [1] }],
       logits: 'last',
     } as const;
-    await expect(forward({ ...skipping, lookUp, kernels: breaking }, step)).rejects.toThrow('device lost');
+    await expect(forward({ ...skipping, lookUp, kernels }, step)).rejects.toThrow('device lost');
     expect(under).toBe(0);
   });
 });

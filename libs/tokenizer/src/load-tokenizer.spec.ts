@@ -82,7 +82,7 @@ describe.each([
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
         const { pieces } = streamed(tokenizer, tokenizer.encode(text));
         expect(pieces.join('')).toBe(text);
-        for (const piece of pieces) expect(piece.isWellFormed() && !piece.includes('\uFFFD')).toBe(true);
+        for (const piece of pieces) expect(piece).not.toMatch(/\uFFFD|[\uD800-\uDBFF]$/);
       }),
     );
   });
