@@ -37,9 +37,11 @@ export interface CoordinatorOptions {
   lease?: LeaseTerms;
   frameBytesMax?: number;
   processBytes: () => number;
-  onEvent: (event: ClusterEvent | { kind: 'loading'; loadedBytes: number }) => void;
+  onEvent: (event: CoordinatorEvent) => void;
   onDefect: (error: unknown) => void;
 }
+
+export type CoordinatorEvent = ClusterEvent | { kind: 'loading'; loaded: number; total: number };
 
 export interface Coordinator {
   /** What workers and clients dial. */
@@ -78,7 +80,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const anyWorkers = Array.from({ length: options.workersWanted }, (_, i) => ({ id: `${i}`, capacityBytes: Number.MAX_SAFE_INTEGER }));
   planPartition({ ...terms, workers: anyWorkers }); // refuses impossible shapes before anybody waits for workers
 
-  const onProgress = (loadedBytes: number) => onEvent({ kind: 'loading', loadedBytes });
+  const onProgress = (loaded: number, total: number) => onEvent({ kind: 'loading', loaded, total });
   const dense = options.tokenizer === null ? null : await loadDense(checkpoint, kernels, onProgress);
   const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
   const allKeys = { start: 0, end: geometry.keyCount };

@@ -77,7 +77,7 @@ async function serveGenerate(
       onTiming(timing);
       return {
         kind: 'generated',
-        sequences: finishReasons.map((finish, sequence) => ({ finish, tokenCount: counts[sequence]! })),
+        sequences: finishReasons.map((finish, sequence) => ({ finish, tokenCount: counts[sequence]!, rest: streams[sequence]!.end() })),
         elapsedMs: model.clock.nowMs() - startMs,
         lookupMs: timing.lookupMs,
         hiddenFraction: hiddenFraction(timing),

@@ -146,7 +146,7 @@ export function parseModelConfig(json: unknown): ModelConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw invalid('config.json is not an object; expected the model section of the reference; take the config.json beside the checkpoint');
   const given = json as Record<string, unknown>;
-  const unknown = Object.keys(given).filter((key) => !(key in KEYS));
+  const unknown = Object.keys(given).filter((key) => !Object.hasOwn(KEYS, key));
   if (unknown.length > 0)
     throw invalid(
       `config.json has the unknown key ${unknown.map((key) => JSON.stringify(key)).join(', ')}; expected only keys of the reference's model section; remove it or correct its name`,

@@ -23,7 +23,7 @@ export type ShardSlice = Pick<MessageOfKind<'assign'>, 'rows' | 'columns' | 'pre
 export async function loadShard(
   assignment: MessageOfKind<'assign'>,
   held: ResidentShard | null,
-  world: { checkpoint: Checkpoint; geometry: MemoryGeometry; kernels: Kernels; onProgress: (loadedBytes: number) => void },
+  world: { checkpoint: Checkpoint; geometry: MemoryGeometry; kernels: Kernels; onProgress: (loadedBytes: number, totalBytes: number) => void },
 ): Promise<ResidentShard> {
   const { shard, epoch, rows, columns, preColumns, keys } = assignment;
   const slice: ShardSlice = { rows, columns, preColumns, keys };

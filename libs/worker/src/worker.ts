@@ -33,7 +33,7 @@ export interface WorkerOptions {
 
 export type WorkerEvent =
   | { kind: 'state'; state: JoinState; reason: string }
-  | { kind: 'loading'; loadedBytes: number }
+  | { kind: 'loading'; loadedBytes: number; totalBytes: number }
   | { kind: 'ready'; shard: number; epoch: number; residentBytes: number };
 
 export interface Worker {
@@ -206,7 +206,7 @@ class WorkerProcess {
     const held = this.#shard;
     this.#shard = null; // nothing is answered from a slice on its way
     await Promise.allSettled(this.#answering);
-    this.#shard = await loadShard(request, held, { checkpoint, geometry, kernels, onProgress: (loadedBytes) => onEvent({ kind: 'loading', loadedBytes }) });
+    this.#shard = await loadShard(request, held, { checkpoint, geometry, kernels, onProgress: (loadedBytes, totalBytes) => onEvent({ kind: 'loading', loadedBytes, totalBytes }) });
     return this.#shard;
   }
 

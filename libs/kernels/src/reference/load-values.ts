@@ -36,11 +36,10 @@ export class ReferenceValues extends Resident<Float32Array | Uint16Array> implem
   /** Widens row `row`, counted from the first of the handle. */
   readRow(row: number, into: RowBuffer): void {
     const { elements } = this;
-    const width = rangeLength(this.columns);
-    const at = row * width;
-    if (this.dtype === 'F32') for (let c = 0; c < width; c++) into.floats[c] = elements[at + c]!;
-    else if (this.dtype === 'BF16') for (let c = 0; c < width; c++) into.words[c] = elements[at + c]! << 16;
-    else for (let c = 0; c < width; c++) into.floats[c] = f16ToF32(elements[at + c]!);
+    const at = row * rangeLength(this.columns);
+    if (elements instanceof Float32Array) copyRow(elements, at, into.floats);
+    else if (this.dtype === 'BF16') widenBf16Row(elements, at, into.words);
+    else widenF16Row(elements, at, into.floats);
   }
 }
 
@@ -61,6 +60,21 @@ export async function loadValues(
       ? new Float32Array(buffer, byteOffset, count)
       : new Uint16Array(buffer, byteOffset, count);
   return new ReferenceValues(elements, dtype, { rows, columns, fullWidth: shape[1]! });
+}
+
+// One function per element type, because a loop that meets several of them runs ten times slower.
+
+function copyRow(elements: Float32Array, at: number, into: Float32Array): void {
+  for (let c = 0; c < into.length; c++) into[c] = elements[at + c]!;
+}
+
+/** A bf16 is the upper half of an f32. */
+function widenBf16Row(elements: Uint16Array, at: number, into: Uint32Array): void {
+  for (let c = 0; c < into.length; c++) into[c] = elements[at + c]! << 16;
+}
+
+function widenF16Row(elements: Uint16Array, at: number, into: Float32Array): void {
+  for (let c = 0; c < into.length; c++) into[c] = f16ToF32(elements[at + c]!);
 }
 
 /** The table behind a handle of this backend. */

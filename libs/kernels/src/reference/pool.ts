@@ -24,6 +24,7 @@ export function pool(handle: ValueTable, request: PoolRequest): Float32Array {
   const result = new Float32Array(tokenCount * blockCount * width);
   const sums = new Float64Array(blockCount * width);
   const row = rowBuffer(table);
+  const { floats } = row;
   for (let token = 0; token < tokenCount; token++) {
     sums.fill(0);
     for (let entry = entryStart[token]!; entry < entryStart[token + 1]!; entry++) {
@@ -33,7 +34,7 @@ export function pool(handle: ValueTable, request: PoolRequest): Float32Array {
       for (let core = 0; core < coreCount; core++) {
         const w = weights[entry * coreCount + core]!;
         const end = edges[core + 1]!;
-        for (let c = edges[core]!; c < end; c++) sums[target * width + c]! += w * row.floats[c]!;
+        for (let c = edges[core]!; c < end; c++) sums[target * width + c]! += w * floats[c]!;
       }
     }
     result.set(sums, token * sums.length);

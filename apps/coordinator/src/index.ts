@@ -1,0 +1,1 @@
+export { coordinatorCommand, DEFAULT_PORT } from './command.ts';

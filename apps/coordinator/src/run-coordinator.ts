@@ -1,0 +1,88 @@
+import { openCheckpoint } from '@ultramem/checkpoint';
+import { fileDirectory } from '@ultramem/checkpoint-file';
+import { endWithParent, log, onStopSignal, parseBackend, startProgress, stopOnDefect, tellParent } from '@ultramem/command-line';
+import { type CoordinatorEvent, startCoordinator } from '@ultramem/coordinator';
+import { randomHex, systemClock } from '@ultramem/environment-system';
+import { createReferenceKernels } from '@ultramem/kernels';
+import { explainPlan, formatPartition, type KeysMode, type Partition } from '@ultramem/planner';
+import { loadTokenizer } from '@ultramem/tokenizer';
+import { createWsTransport } from '@ultramem/transport-ws';
+import type { MemoryGeometry } from '@ultramem/ultramem';
+
+export interface CoordinatorFlags {
+  modelPath: string;
+  workersWanted: number;
+  host: string;
+  port: number;
+  token: string | null;
+  partition: Partition | 'auto';
+  keys: KeysMode;
+  lookupDeadlineMs: number;
+  backend: string;
+}
+
+/** The coordinator in the real world: files, sockets, the clock. Resolves when it listens; it then runs until a signal. */
+export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
+  endWithParent();
+  const backend = parseBackend(flags.backend);
+  const directory = fileDirectory(flags.modelPath);
+  const checkpoint = await openCheckpoint(directory, { parts: 'all' });
+  const tokenizer = loadTokenizer({
+    tokenizerJson: await directory.readText('tokenizer.json'),
+    tokenizerConfigJson: await directory.readText('tokenizer_config.json'),
+    vocabSize: checkpoint.config.vocabSize,
+  });
+  log('coordinator-start', {
+    model: flags.modelPath,
+    workers: flags.workersWanted,
+    host: flags.host,
+    port: flags.port,
+    token: flags.token === null ? 'none' : 'required',
+    partition: flags.partition === 'auto' ? 'auto' : formatPartition(flags.partition),
+    keys: flags.keys,
+    lookupTimeoutS: flags.lookupDeadlineMs / 1000,
+    backend,
+  });
+  const coordinator = await startCoordinator({
+    ...flags,
+    transport: createWsTransport(),
+    clock: systemClock,
+    kernels: createReferenceKernels(),
+    checkpoint,
+    tokenizer,
+    clusterId: `cluster-${randomHex(4)}`,
+    software: 'ultramem/0.1.0',
+    processBytes: () => process.memoryUsage.rss(),
+    onEvent: createEventLog(checkpoint.geometry),
+    onDefect: stopOnDefect,
+  });
+  process.stdout.write(`${coordinator.url}\n`);
+  log('listening', { url: coordinator.url });
+  tellParent({ kind: 'listening', url: coordinator.url });
+  onStopSignal(async () => {
+    await coordinator.close();
+    await checkpoint.close();
+  });
+}
+
+function createEventLog(geometry: MemoryGeometry | null): (event: CoordinatorEvent) => void {
+  let progress: ReturnType<typeof startProgress> | null = null;
+  return (event) => {
+    if (event.kind === 'loading') {
+      progress ??= startProgress('loading', event.total);
+      progress.update(event.loaded);
+      return;
+    }
+    progress?.stop();
+    progress = null;
+    const { kind, ...facts } = event;
+    if (event.kind === 'planned' && geometry !== null) {
+      log('planned', { partition: formatPartition(event.plan.partition), keys: event.plan.keys });
+      process.stderr.write(`${explainPlan(event.plan, geometry)}\n`);
+      tellParent({ kind: 'plan', text: explainPlan(event.plan, geometry) });
+      return;
+    }
+    log(kind, facts as Record<string, string | number | null>);
+    if (kind === 'ready') tellParent({ kind: 'ready' });
+  };
+}

@@ -1,0 +1,1 @@
+export { type Client, type ClientOptions, connectClient, type GenerateRequest, type Generation } from './client.ts';

@@ -1,0 +1,6 @@
+export { BACKENDS, type Backend, parseBackend } from './backend.ts';
+export { log } from './log.ts';
+export { checkExposure, number, readToken, wholeNumber } from './parse-options.ts';
+export { endWithParent, onStopSignal, tellParent } from './program-channel.ts';
+export { type Progress, startProgress } from './progress.ts';
+export { EXIT_FAILURE, EXIT_USAGE, reportFailure, runProgram, stopOnDefect } from './run-program.ts';

@@ -1,0 +1,51 @@
+import { OperatingError } from '@ultramem/invariant';
+import { type Command, CommanderError } from 'commander';
+
+/** Wrong usage: the command was not understood. */
+export const EXIT_USAGE = 2;
+/** Everything else that is not success. */
+export const EXIT_FAILURE = 1;
+
+/**
+ * Parses and runs a command. Failures end in one line of stderr, `error CODE: what was wrong; what was expected; what to do`, and
+ * exit code 2 for wrong usage, 1 for the rest. A defect of this program shows its stack.
+ */
+export async function runProgram(program: Command, argv: readonly string[]): Promise<void> {
+  prepare(program);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+  } catch (error) {
+    process.exitCode = reportFailure(error, program);
+  }
+}
+
+/** Writes the error line (or stack) and gives the exit code. */
+export function reportFailure(error: unknown, program: Command | null = null): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0; // --help, --version
+    const what = error.message.replace(/^error: /, '').replace(/\.?\s*(\(.*\))?$/s, (end) => end.replace(/[.\n]/g, ' ').trimEnd());
+    process.stderr.write(`error USAGE: ${oneLine(what)}; expected the flags of ${program?.name() ?? 'the command'} --help; correct the command\n`);
+    return EXIT_USAGE;
+  }
+  if (error instanceof OperatingError) {
+    process.stderr.write(`error ${error.code}: ${oneLine(error.message)}\n`);
+    return error.code === 'USAGE' ? EXIT_USAGE : EXIT_FAILURE;
+  }
+  process.stderr.write(`error INTERNAL: ${oneLine(error instanceof Error ? error.message : String(error))}; expected no such case; please report it with the lines below\n`);
+  process.stderr.write(`${error instanceof Error ? error.stack : ''}\n`);
+  return EXIT_FAILURE;
+}
+
+/** A defect was seen outside any call that could report it: nothing that runs on can be trusted. */
+export function stopOnDefect(error: unknown): void {
+  process.exit(reportFailure(error));
+}
+
+function prepare(command: Command): void {
+  command.exitOverride().configureOutput({ outputError: () => {} }).showSuggestionAfterError(true);
+  for (const child of command.commands) prepare(child);
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' ').trim();
+}
