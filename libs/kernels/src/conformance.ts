@@ -1,8 +1,11 @@
+import { attendCases } from './conformance/attend-cases.ts';
 import type { ConformanceCase } from './conformance/checks.ts';
-import { attendCases, matmulCases } from './conformance/dense-cases.ts';
+import { dotCases } from './conformance/dot-cases.ts';
 import { gridCases } from './conformance/grid-cases.ts';
-import { dotCases, poolCases, poolRuleCases } from './conformance/pool-cases.ts';
-import { scoreCases } from './conformance/score-cases.ts';
+import { matmulCases } from './conformance/matmul-cases.ts';
+import { poolCases } from './conformance/pool-cases.ts';
+import { poolRefusalCases, poolRuleCases } from './conformance/pool-rule-cases.ts';
+import { scoreCases, scoreRefusalCases, scoreRuleCases } from './conformance/score-cases.ts';
 
 export type { ConformanceCase } from './conformance/checks.ts';
 
@@ -15,9 +18,12 @@ export function kernelConformance(): ConformanceCase[] {
     ...matmulCases(),
     ...attendCases(),
     ...scoreCases(),
+    ...scoreRuleCases(),
+    ...scoreRefusalCases(),
     ...gridCases(),
     ...poolCases(),
     ...poolRuleCases(),
+    ...poolRefusalCases(),
     ...dotCases(),
   ];
 }

@@ -17,7 +17,8 @@ interface ScoreSetup extends KeyShape {
   queryScale?: number;
 }
 
-const BASE: Omit<ScoreSetup, 'what'> = {
+const BASE: ScoreSetup = {
+  what: 'base',
   ...{ headCount: 2, keyCount: 37, width: 12, rank: 2, dtype: 'F32', norm: 'rms', tokenCount: 4 },
   ...{ groupOfHead: [0, 0], range: { start: 0, end: 37 }, k: 6 },
 };
@@ -73,6 +74,11 @@ export function scoreCases(): ConformanceCase[] {
         },
       }),
     ),
+  ];
+}
+
+export function scoreRuleCases(): ConformanceCase[] {
+  return [
     {
       name: 'scoreKeys: equal scores give the smaller key first',
       run: async (kernels) => {
@@ -99,7 +105,7 @@ export function scoreCases(): ConformanceCase[] {
     {
       name: 'scoreKeys: u = v = 0 ties all keys',
       run: async (kernels) => {
-        const { source, norm, request } = separated(BASE_SETUP);
+        const { source, norm, request } = separated(BASE);
         const zeros = new Float32Array(BASE.headCount * BASE.rank);
         const got = await kernels.scoreKeys(await kernels.loadKeys(source, BASE.range, norm), {
           ...request,
@@ -115,7 +121,7 @@ export function scoreCases(): ConformanceCase[] {
     {
       name: 'scoreKeys: a token has the same bits alone and in any batch',
       run: async (kernels) => {
-        const { source, norm, request } = separated({ ...BASE_SETUP, tokenCount: 17 });
+        const { source, norm, request } = separated({ ...BASE, tokenCount: 17 });
         const keys = await kernels.loadKeys(source, BASE.range, norm);
         const together = await kernels.scoreKeys(keys, request);
         const [queryLength, lists] = [SIDES * BASE.width, BASE.headCount * SIDES * BASE.k];
@@ -135,10 +141,15 @@ export function scoreCases(): ConformanceCase[] {
         }
       },
     },
+  ];
+}
+
+export function scoreRefusalCases(): ConformanceCase[] {
+  return [
     {
       name: 'scoreKeys: a NaN in the query is NON_FINITE_SCORE',
       run: async (kernels) => {
-        const { source, norm, request } = separated(BASE_SETUP);
+        const { source, norm, request } = separated(BASE);
         const keys = await kernels.loadKeys(source, BASE.range, norm);
         const query = request.query.slice();
         query[query.length - 1] = Number.NaN;
@@ -148,7 +159,7 @@ export function scoreCases(): ConformanceCase[] {
     {
       name: 'scoreKeys: a query that does not fit, or released keys, is an assertion',
       run: async (kernels) => {
-        const { source, norm, request } = separated(BASE_SETUP);
+        const { source, norm, request } = separated(BASE);
         const keys = await kernels.loadKeys(source, BASE.range, norm);
         await expectAssertion(() =>
           kernels.scoreKeys(keys, { ...request, tokenCount: request.tokenCount + 1 }),
@@ -162,8 +173,6 @@ export function scoreCases(): ConformanceCase[] {
     },
   ];
 }
-
-const BASE_SETUP: ScoreSetup = { ...BASE, what: 'base' };
 
 /** Backends may round the last bit of a score differently: the first seed whose scores are further apart than that. */
 function separated(setup: ScoreSetup) {
