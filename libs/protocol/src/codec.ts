@@ -72,11 +72,11 @@ export function decode(bytes: Uint8Array, bytesMax: number = MESSAGE_BYTES_MAX):
     );
   const reason = definition.invalidHead(head);
   if (reason !== null) throw malformed(reason);
-  const message = { ...head, ...readTensors(cursor, elementCount, definition) };
-  const relation = definition.invalid(message);
+  readTensors(cursor, elementCount, definition, head);
+  const relation = definition.invalid(head);
   if (relation !== null) throw malformed(relation);
   // Kind, head, element types and relations have been checked against the definition: this is the one cast.
-  return message as Message;
+  return head as Message;
 }
 
 function readHead(cursor: Cursor): Record<string, unknown> {
@@ -93,40 +93,47 @@ function readHead(cursor: Cursor): Record<string, unknown> {
 
 function countEntries(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
-  const nested = Object.values(value).reduce<number>((sum, inner) => sum + countEntries(inner), 0);
-  return Array.isArray(value) ? nested : nested + Object.keys(value).length;
+  let count = 0;
+  for (const inner of Object.values(value)) count += countEntries(inner) + 1;
+  return Array.isArray(value) ? count - value.length : count;
 }
 
+/** Adds the tensors to the head, which makes it the message. */
 function readTensors(
   cursor: Cursor,
   elementCount: number,
-  { kind, bulk }: MessageDefinition,
-): Record<string, BulkArrays[BulkElement]> {
-  const entries = Object.entries(bulk);
-  const expectedCount = 1 + 2 * entries.length;
+  definition: MessageDefinition,
+  message: Record<string, unknown>,
+): void {
+  const { kind, tensors } = definition;
+  const expectedCount = 1 + 2 * tensors.length;
   if (elementCount !== expectedCount)
     throw malformed(
       `${kind} has ${elementCount} elements; expected ${expectedCount}: the head, then pad and bytes of each tensor`,
     );
-  const tensors: Record<string, BulkArrays[BulkElement]> = {};
-  for (const [name, element] of entries) {
-    const pad = readBin(cursor, `the pad of ${kind}.${name}`);
-    if (pad.length >= ALIGNMENT || pad.some((byte) => byte !== 0))
+  for (const [name, element] of tensors) {
+    const pad = readBin(cursor, 'the pad of ', kind, name);
+    if (!isPad(pad))
       throw malformed(
         `the pad of ${kind}.${name} has ${pad.length} bytes or is not zero; expected 0 to 7 zero bytes`,
       );
-    const bytes = readBin(cursor, `${kind}.${name}`);
+    const bytes = readBin(cursor, '', kind, name);
     if (bytes.length % ELEMENT_BYTES[element] !== 0)
       throw malformed(
         `${kind}.${name} has ${bytes.length} bytes; expected a multiple of ${ELEMENT_BYTES[element]} for ${element}`,
       );
-    tensors[name] = typed(bytes, element);
+    message[name] = typed(bytes, element);
   }
   if (cursor.position !== cursor.bytes.length)
     throw malformed(
       `${kind} is followed by ${cursor.bytes.length - cursor.position} more bytes; expected the end of the message`,
     );
-  return tensors;
+}
+
+function isPad(bytes: Uint8Array): boolean {
+  if (bytes.length >= ALIGNMENT) return false;
+  for (const byte of bytes) if (byte !== 0) return false;
+  return true;
 }
 
 function typed(bytes: Uint8Array, element: BulkElement): BulkArrays[BulkElement] {
@@ -149,29 +156,29 @@ function typed(bytes: Uint8Array, element: BulkElement): BulkArrays[BulkElement]
 }
 
 /** Only plain values reach msgpackr, which writes garbage for typed arrays other than Uint8Array. */
-function checkedHead(
-  message: Message,
-  { kind, head, bulk, invalidHead, invalid }: MessageDefinition,
-): Record<string, unknown> {
-  const names = ['kind', ...Object.keys(head)];
-  const fields: Record<string, unknown> = { ...message };
-  const values = Object.fromEntries(names.map((name) => [name, fields[name]]));
-  const reason = invalidHead(values) ?? invalid(message);
+function checkedHead(message: Message, definition: MessageDefinition): Record<string, unknown> {
+  const { kind, headNames, tensors } = definition;
+  const head: Record<string, unknown> = {};
+  for (const name of headNames) head[name] = field(message, name);
+  const reason = definition.invalidHead(head) ?? definition.invalid(message);
   assert(reason === null, `own message: ${reason}`);
   assert(
-    Object.keys(fields).length === names.length + Object.keys(bulk).length,
+    Object.keys(message).length === headNames.length + tensors.length,
     `own message: ${kind} has a field too many`,
   );
-  return values;
+  return head;
 }
 
-function checkedTensors(message: Message, { kind, bulk }: MessageDefinition): Uint8Array[] {
-  const fields: Record<string, unknown> = { ...message };
-  return Object.entries(bulk).map(([name, element]) => {
-    const tensor = fields[name];
+function checkedTensors(message: Message, { kind, tensors }: MessageDefinition): Uint8Array[] {
+  return tensors.map(([name, element]) => {
+    const tensor = field(message, name);
     assert(isElementArray(tensor, element), `own message: ${kind}.${name} is an array of ${element}`);
     return new Uint8Array(tensor.buffer, tensor.byteOffset, tensor.byteLength);
   });
+}
+
+function field(message: Readonly<Record<string, unknown>>, name: string): unknown {
+  return message[name];
 }
 
 function isElementArray(value: unknown, element: BulkElement): value is BulkArrays[BulkElement] {

@@ -33,6 +33,9 @@ export interface MessageDefinition<
   readonly answer: A;
   /** Kind of the messages that may come before the answer, any number of them. */
   readonly part: P;
+  /** `kind` and the names of `head`; the entries of `bulk`: once, because every message needs them. */
+  readonly headNames: readonly string[];
+  readonly tensors: readonly (readonly [name: string, element: BulkElement])[];
   /** Head fields alone, before any tensor is touched; null or a reason that starts with the kind. */
   readonly invalidHead: (head: unknown) => string | null;
   /** What must hold between fields and tensors; only for a message whose head and element types are right. */
@@ -81,6 +84,8 @@ export function defineMessage(
     bulk,
     answer,
     part,
+    headNames: ['kind', ...Object.keys(head)],
+    tensors: Object.entries(bulk),
     invalidHead: (value) => {
       const reason = schema.check(value);
       return reason === null ? null : kind + reason;

@@ -1,3 +1,4 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { readRecordings } from '../fixtures/recordings.ts';
 import { decode, encode } from './codec.ts';
@@ -7,6 +8,18 @@ const recordings = readRecordings();
 
 it('has a recording of every kind', () => {
   expect(recordings.map(({ kind }) => kind).sort()).toEqual([...KINDS].sort());
+});
+
+it('stands in the README, grammar by grammar (RECORD=1 writes it there)', () => {
+  const folder = new URL('messages/', import.meta.url);
+  const grammars = readdirSync(folder).map((name) => grammarOf(readFileSync(new URL(name, folder), 'utf8')));
+  const readme = new URL('../README.md', import.meta.url);
+  const [before, , after] = readFileSync(readme, 'utf8').split(
+    /(?<=<!-- grammars -->\n)|(?=<!-- end of grammars -->)/,
+  );
+  const expected = `${before}\n${grammars.join('\n')}\n${after}`;
+  if (process.env.RECORD === '1') writeFileSync(readme, expected);
+  expect(readFileSync(readme, 'utf8')).toBe(expected);
 });
 
 describe.each(recordings)('the recorded $kind', ({ kind, message, bytes }) => {
@@ -19,7 +32,10 @@ describe.each(recordings)('the recorded $kind', ({ kind, message, bytes }) => {
   });
 
   it('is plain msgpack for a reader that knows nothing of this code', () => {
-    const [head, ...rest] = miniRead(bytes) as [Record<string, unknown>, ...{ start: number; bytes: Uint8Array }[]];
+    const [head, ...rest] = miniRead(bytes) as [
+      Record<string, unknown>,
+      ...{ start: number; bytes: Uint8Array }[],
+    ];
     const bulk = Object.entries(definitionOf(kind)?.bulk ?? {});
     const fields: Record<string, unknown> = { ...message };
     for (const [index, [name, element]] of bulk.entries()) {
@@ -32,6 +48,14 @@ describe.each(recordings)('the recorded $kind', ({ kind, message, bytes }) => {
     expect(head).toEqual(fields);
   });
 });
+
+/** The comment above a message's definition: prose, then the grammar. */
+function grammarOf(source: string): string {
+  const comment =
+    source.slice(0, source.indexOf('export const')).match(/\/\*\*\n([^]*?)\n \*\/\n$/)?.[1] ?? '';
+  const [prose = '', grammar = ''] = comment.replace(/^ \* ?/gm, '').split('\n\n');
+  return `${prose}\n\n\`\`\`\n${grammar}\n\`\`\`\n`;
+}
 
 /** A second, independent reading of the msgpack specification: just what the protocol's README promises. */
 function miniRead(bytes: Uint8Array): unknown {

@@ -21,11 +21,11 @@ export function readArrayHeader(cursor: Cursor): number {
   throw malformed(`the message begins with byte ${hex(token)}; expected a msgpack array`);
 }
 
-/** The bytes of a `bin` of any header size, as a view. */
-export function readBin(cursor: Cursor, name: string): Uint8Array {
+/** The bytes of a `bin` of any header size, as a view. The names are for errors. */
+export function readBin(cursor: Cursor, role: string, kind: string, name: string): Uint8Array {
   const token = readUint(cursor, 1);
   if (token < 0xc4 || token > 0xc6)
-    throw malformed(`${name} begins with byte ${hex(token)}; expected a msgpack bin`);
+    throw malformed(`${role}${kind}.${name} begins with byte ${hex(token)}; expected a msgpack bin`);
   const length = readUint(cursor, 2 ** (token - 0xc4));
   const start = cursor.position;
   skip(cursor, length);
@@ -108,6 +108,7 @@ function scalarBytes(token: number): number {
 function readUint(cursor: Cursor, byteCount: number): number {
   const start = cursor.position;
   skip(cursor, byteCount);
+  if (byteCount === 1) return cursor.bytes[start]!;
   let value = 0;
   for (let i = start; i < cursor.position; i++) value = value * 256 + cursor.bytes[i]!;
   return value;

@@ -6,6 +6,7 @@ import { nullable, text, u32 } from '../schema.ts';
  * Asks for one lookup explained: rows, columns, winners, owners; answered by `explanation`.
  *
  * explain => id deadlineMs text position layer
+ *   text => text
  *   position => u32 | nil    token of the text, nil: the last
  *   layer => u32 | nil       memory layer, nil: the first
  */

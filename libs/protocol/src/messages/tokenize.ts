@@ -6,6 +6,7 @@ import { text, u32 } from '../schema.ts';
  * Asks for the token ids of a text; answered by `tokens`.
  *
  * tokenize => id deadlineMs text
+ *   text => text
  */
 export const tokenize = defineMessage({
   kind: 'tokenize',
