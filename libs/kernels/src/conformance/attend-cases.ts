@@ -142,11 +142,13 @@ export function attendCases(): ConformanceCase[] {
       },
     },
     {
-      name: 'attend: a cache that is too short is an assertion',
+      name: 'attend: a cache that is too short, or heads in unequal groups, is an assertion',
       run: async (kernels) => {
         const request = attendRequest(ATTEND_SIZES[1]!);
         await expectAssertion(() => kernels.attend({ ...request, keyCount: request.keyCount + 1 }));
         await expectAssertion(() => kernels.attend({ ...request, keyCount: request.queryCount - 1 }));
+        await expectAssertion(() => kernels.attend({ ...request, values: request.values.slice(1) }));
+        await expectAssertion(() => kernels.attend({ ...request, kvHeadCount: 3 }));
       },
     },
   ];

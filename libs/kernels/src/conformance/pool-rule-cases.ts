@@ -78,6 +78,13 @@ export function poolRefusalCases(): ConformanceCase[] {
         const whole = await kernels.loadValues(values.source, BASE.rows, BASE.columns);
         await expectAssertion(() => kernels.pool(whole, { ...request, tokenCount: request.tokenCount - 1 }));
         await expectAssertion(() => kernels.pool(whole, { ...request, weight: request.weight.slice(1) }));
+        for (const entryStart of [
+          [1, 5, 5, 6, 18, 21],
+          [0, 6, 5, 6, 18, 21],
+        ])
+          await expectAssertion(() =>
+            kernels.pool(whole, { ...request, entryStart: Uint32Array.from(entryStart) }),
+          );
         await expectAssertion(() => kernels.pool(whole, { ...request, block: request.block.slice(1) }));
         const half = await kernels.loadValues(pre.source, BASE.rows, { start: 0, end: PRE_WIDTH / 2 });
         const query = preQuery.slice(0, preQuery.length / 2);
