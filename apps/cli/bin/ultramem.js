@@ -4,7 +4,9 @@ import { fileURLToPath } from 'node:url';
 
 const main = new URL('../dist/main.js', import.meta.url);
 if (!existsSync(fileURLToPath(main))) {
-  process.stderr.write('error NOT_BUILT: the programs are not built; expected dist/ beside bin/; run: npm run build\n');
+  process.stderr.write(
+    'error NOT_BUILT: the programs are not built; expected dist/ beside bin/; run: npm run build\n',
+  );
   process.exit(1);
 }
 await import(main.href);

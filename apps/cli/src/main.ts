@@ -2,7 +2,23 @@ import { runProgram } from '@ultramem/command-line';
 import { coordinatorCommand } from '@ultramem/coordinator-app';
 import { workerCommand } from '@ultramem/worker-app';
 import { Command } from 'commander';
+import { generateCommand } from './commands/generate.ts';
+import { lookupCommand } from './commands/lookup.ts';
+import { statusCommand } from './commands/status.ts';
+import { upCommand } from './commands/up.ts';
+import { verifyCommand } from './commands/verify.ts';
 
-const program = new Command('ultramem').description('Distributed memory sharding for UltraMem language models.').version('0.1.0');
-for (const command of [coordinatorCommand(), workerCommand()]) program.addCommand(command);
+const program = new Command('ultramem')
+  .description('Distributed memory sharding for UltraMem language models.')
+  .version('0.1.0');
+const commands = [
+  upCommand(),
+  coordinatorCommand(),
+  workerCommand(),
+  generateCommand(),
+  lookupCommand(),
+  verifyCommand(),
+  statusCommand(),
+];
+for (const command of commands) program.addCommand(command);
 await runProgram(program, process.argv.slice(2));

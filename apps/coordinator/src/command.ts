@@ -9,17 +9,56 @@ export const DEFAULT_PORT = 7420;
 /** `ultramem coordinator`: flags to a validated call of `runCoordinator`. */
 export function coordinatorCommand(): Command {
   return new Command('coordinator')
-    .description('Run the model on top of a memory that workers hold: admits them, cuts the tables over them, routes lookups.')
-    .addOption(new Option('--model <dir>', 'directory with config.json and model.safetensors').env('ULTRAMEM_MODEL').makeOptionMandatory())
-    .addOption(new Option('--workers <count>', 'wait for so many workers, then cut the memory over them').env('ULTRAMEM_WORKERS').makeOptionMandatory())
-    .addOption(new Option('--host <address>', 'listen there; beyond loopback a token is required').env('ULTRAMEM_HOST').default('127.0.0.1'))
-    .addOption(new Option('--port <number>', 'listen there; 0 picks a free port and prints the URL').env('ULTRAMEM_PORT').default(`${DEFAULT_PORT}`))
-    .addOption(new Option('--token-file <file>', 'file with a token in its first line; who joins must know it').env('ULTRAMEM_TOKEN_FILE'))
-    .addOption(new Option('--partition <kind>', 'slots, columns, grid:RxC or auto').env('ULTRAMEM_PARTITION').default('auto'))
-    .addOption(new Option('--keys <place>', 'who scores keys: coordinator, workers, or auto by measured cost').env('ULTRAMEM_KEYS').default('auto'))
-    .addOption(new Option('--lookup-timeout <seconds>', 'a lookup fails when a worker has not answered by then').env('ULTRAMEM_LOOKUP_TIMEOUT').default('10'))
-    .addOption(new Option('--backend <name>', 'kernels: auto or reference').env('ULTRAMEM_BACKEND').default('auto'))
-    .addHelpText('after', '\nExample:\n  ultramem coordinator --model ./model --workers 4 --host 0.0.0.0 --token-file token')
+    .description(
+      'Run the model on top of a memory that workers hold: admits them, cuts the tables over them, routes lookups.',
+    )
+    .addOption(
+      new Option('--model <dir>', 'directory with config.json and model.safetensors')
+        .env('ULTRAMEM_MODEL')
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option('--workers <count>', 'wait for so many workers, then cut the memory over them')
+        .env('ULTRAMEM_WORKERS')
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option('--host <address>', 'listen there; beyond loopback a token is required')
+        .env('ULTRAMEM_HOST')
+        .default('127.0.0.1'),
+    )
+    .addOption(
+      new Option('--port <number>', 'listen there; 0 picks a free port and prints the URL')
+        .env('ULTRAMEM_PORT')
+        .default(`${DEFAULT_PORT}`),
+    )
+    .addOption(
+      new Option('--token-file <file>', 'file with a token in its first line; who joins must know it').env(
+        'ULTRAMEM_TOKEN_FILE',
+      ),
+    )
+    .addOption(
+      new Option('--partition <kind>', 'slots, columns, grid:RxC or auto')
+        .env('ULTRAMEM_PARTITION')
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--keys <place>', 'who scores keys: coordinator, workers, or auto by measured cost')
+        .env('ULTRAMEM_KEYS')
+        .default('auto'),
+    )
+    .addOption(
+      new Option('--lookup-timeout <seconds>', 'a lookup fails when a worker has not answered by then')
+        .env('ULTRAMEM_LOOKUP_TIMEOUT')
+        .default('10'),
+    )
+    .addOption(
+      new Option('--backend <name>', 'kernels: auto or reference').env('ULTRAMEM_BACKEND').default('auto'),
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  ultramem coordinator --model ./model --workers 4 --host 0.0.0.0 --token-file token',
+    )
     .action(async (options: Record<string, string>) => {
       const token = await readToken(options.tokenFile);
       checkExposure(options.host!, token);

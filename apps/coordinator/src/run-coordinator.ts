@@ -1,6 +1,14 @@
 import { openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
-import { endWithParent, log, onStopSignal, parseBackend, startProgress, stopOnDefect, tellParent } from '@ultramem/command-line';
+import {
+  endWithParent,
+  log,
+  onStopSignal,
+  parseBackend,
+  startProgress,
+  stopOnDefect,
+  tellParent,
+} from '@ultramem/command-line';
 import { type CoordinatorEvent, startCoordinator } from '@ultramem/coordinator';
 import { randomHex, systemClock } from '@ultramem/environment-system';
 import { createReferenceKernels } from '@ultramem/kernels';

@@ -10,21 +10,53 @@ const MEMORY_SHARE = 0.8;
 /** `ultramem worker`: flags to a validated call of `runWorker`. */
 export function workerCommand(): Command {
   return new Command('worker')
-    .description('Hold a slice of the memory and answer for it. Joins the coordinator, and again when it comes back.')
-    .addOption(new Option('--coordinator <url>', 'where the coordinator listens, ws://HOST:PORT').env('ULTRAMEM_COORDINATOR').makeOptionMandatory())
-    .addOption(new Option('--model <dir>', 'directory with config.json and model.safetensors').env('ULTRAMEM_MODEL').makeOptionMandatory())
-    .addOption(new Option('--id <name>', 'name of this worker, its own in the cluster (default: random)').env('ULTRAMEM_ID'))
-    .addOption(new Option('--memory <size>', 'memory for slices, such as 8GiB (default: 80 % of the machine)').env('ULTRAMEM_MEMORY'))
-    .addOption(new Option('--token-file <file>', "file with the cluster's token in its first line").env('ULTRAMEM_TOKEN_FILE'))
-    .addOption(new Option('--connect-timeout <seconds>', 'give up after so long without a coordinator').env('ULTRAMEM_CONNECT_TIMEOUT').default('60'))
-    .addOption(new Option('--backend <name>', 'kernels: auto or reference').env('ULTRAMEM_BACKEND').default('auto'))
-    .addHelpText('after', '\nExample:\n  ultramem worker --coordinator ws://10.0.0.1:7420 --model ./model --token-file token --memory 8GiB')
+    .description(
+      'Hold a slice of the memory and answer for it. Joins the coordinator, and again when it comes back.',
+    )
+    .addOption(
+      new Option('--coordinator <url>', 'where the coordinator listens, ws://HOST:PORT')
+        .env('ULTRAMEM_COORDINATOR')
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option('--model <dir>', 'directory with config.json and model.safetensors')
+        .env('ULTRAMEM_MODEL')
+        .makeOptionMandatory(),
+    )
+    .addOption(
+      new Option('--id <name>', 'name of this worker, its own in the cluster (default: random)').env(
+        'ULTRAMEM_ID',
+      ),
+    )
+    .addOption(
+      new Option('--memory <size>', 'memory for slices, such as 8GiB (default: 80 % of the machine)').env(
+        'ULTRAMEM_MEMORY',
+      ),
+    )
+    .addOption(
+      new Option('--token-file <file>', "file with the cluster's token in its first line").env(
+        'ULTRAMEM_TOKEN_FILE',
+      ),
+    )
+    .addOption(
+      new Option('--connect-timeout <seconds>', 'give up after so long without a coordinator')
+        .env('ULTRAMEM_CONNECT_TIMEOUT')
+        .default('60'),
+    )
+    .addOption(
+      new Option('--backend <name>', 'kernels: auto or reference').env('ULTRAMEM_BACKEND').default('auto'),
+    )
+    .addHelpText(
+      'after',
+      '\nExample:\n  ultramem worker --coordinator ws://10.0.0.1:7420 --model ./model --token-file token --memory 8GiB',
+    )
     .action(async (options: Record<string, string>) => {
       await runWorker({
         coordinatorUrl: options.coordinator!,
         modelPath: options.model!,
         workerId: options.id ?? null,
-        capacityBytes: options.memory === undefined ? Math.floor(MEMORY_SHARE * totalmem()) : parseBytes(options.memory),
+        capacityBytes:
+          options.memory === undefined ? Math.floor(MEMORY_SHARE * totalmem()) : parseBytes(options.memory),
         token: await readToken(options.tokenFile),
         connectTimeoutMs: 1000 * number('--connect-timeout', 0.001, 1e6)(options.connectTimeout!),
         backend: options.backend!,

@@ -1,6 +1,14 @@
 import { openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
-import { endWithParent, log, onStopSignal, parseBackend, startProgress, stopOnDefect, tellParent } from '@ultramem/command-line';
+import {
+  endWithParent,
+  log,
+  onStopSignal,
+  parseBackend,
+  startProgress,
+  stopOnDefect,
+  tellParent,
+} from '@ultramem/command-line';
 import { createRandom } from '@ultramem/environment';
 import { randomHex, randomSeed, systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
@@ -25,9 +33,19 @@ export async function runWorker(flags: WorkerFlags): Promise<void> {
   const backend = parseBackend(flags.backend);
   const checkpoint = await openCheckpoint(fileDirectory(flags.modelPath), { parts: 'memory' });
   if (checkpoint.geometry === null)
-    throw new OperatingError('PLAN_IMPOSSIBLE', `${flags.modelPath} has no memory layers (mem_insert_way is no_mem); expected some for a worker to hold; run it with: ultramem generate --model DIR`);
+    throw new OperatingError(
+      'PLAN_IMPOSSIBLE',
+      `${flags.modelPath} has no memory layers (mem_insert_way is no_mem); expected some for a worker to hold; run it with: ultramem generate --model DIR`,
+    );
   const workerId = flags.workerId ?? `worker-${randomHex(4)}`;
-  log('worker-start', { id: workerId, coordinator: flags.coordinatorUrl, model: flags.modelPath, memory: formatBytes(flags.capacityBytes), backend, connectTimeoutS: flags.connectTimeoutMs / 1000 });
+  log('worker-start', {
+    id: workerId,
+    coordinator: flags.coordinatorUrl,
+    model: flags.modelPath,
+    memory: formatBytes(flags.capacityBytes),
+    backend,
+    connectTimeoutS: flags.connectTimeoutMs / 1000,
+  });
   const worker = startWorker({
     transport: createWsTransport(),
     clock: systemClock,

@@ -1,6 +1,13 @@
 import type { Clock } from '@ultramem/environment';
 import { OperatingError } from '@ultramem/invariant';
-import { type AnswerTo, codedError, type MessageOfKind, PROTOCOL_MAX, PROTOCOL_MIN, type RequestKind } from '@ultramem/protocol';
+import {
+  type AnswerTo,
+  codedError,
+  type MessageOfKind,
+  PROTOCOL_MAX,
+  PROTOCOL_MIN,
+  type RequestKind,
+} from '@ultramem/protocol';
 import { type Channel, openChannel, type RequestBody, type Transport } from '@ultramem/transport';
 
 export interface ClientOptions {
@@ -39,9 +46,19 @@ export interface Generation {
 export interface Client {
   generate(request: GenerateRequest): Promise<Generation>;
   /** Next-token loss of consecutive windows (see `evaluate` of @ultramem/inference). */
-  evaluate(request: { tokenIds: Uint32Array; contextLength: number; withMemory: boolean; deadlineMs?: number }): Promise<MessageOfKind<'evaluation'>>;
+  evaluate(request: {
+    tokenIds: Uint32Array;
+    contextLength: number;
+    withMemory: boolean;
+    deadlineMs?: number;
+  }): Promise<MessageOfKind<'evaluation'>>;
   tokenize(text: string): Promise<number[]>;
-  explain(request: { text: string; position?: number | null; layer?: number | null; deadlineMs?: number }): Promise<MessageOfKind<'explanation'>>;
+  explain(request: {
+    text: string;
+    position?: number | null;
+    layer?: number | null;
+    deadlineMs?: number;
+  }): Promise<MessageOfKind<'explanation'>>;
   status(): Promise<MessageOfKind<'cluster-status'>>;
   close(): void;
   /** Resolves with the reason when the connection has ended. */
@@ -58,12 +75,17 @@ const SHORT_DEADLINE_MS = 10_000;
  */
 export async function connectClient(options: ClientOptions): Promise<Client> {
   const { channel, closed } = await greet(options);
-  const request = <K extends RequestKind>(body: { kind: K } & RequestBody<K>, deadlineMs: number): Promise<AnswerTo<K>> => channel.request<K>(body, { deadlineMs });
+  const request = <K extends RequestKind>(
+    body: { kind: K } & RequestBody<K>,
+    deadlineMs: number,
+  ): Promise<AnswerTo<K>> => channel.request<K>(body, { deadlineMs });
   return {
     generate: (asked) => generate(channel, asked),
-    evaluate: ({ tokenIds, contextLength, withMemory, deadlineMs }) => request({ kind: 'evaluate', contextLength, withMemory, tokenIds }, deadlineMs ?? LONG_DEADLINE_MS),
+    evaluate: ({ tokenIds, contextLength, withMemory, deadlineMs }) =>
+      request({ kind: 'evaluate', contextLength, withMemory, tokenIds }, deadlineMs ?? LONG_DEADLINE_MS),
     tokenize: async (text) => [...(await request({ kind: 'tokenize', text }, SHORT_DEADLINE_MS)).tokenIds],
-    explain: ({ text, position = null, layer = null, deadlineMs }) => request({ kind: 'explain', text, position, layer }, deadlineMs ?? LONG_DEADLINE_MS),
+    explain: ({ text, position = null, layer = null, deadlineMs }) =>
+      request({ kind: 'explain', text, position, layer }, deadlineMs ?? LONG_DEADLINE_MS),
     status: () => request({ kind: 'status' }, SHORT_DEADLINE_MS),
     close: () => channel.close('the client is done'),
     closed,
@@ -83,35 +105,70 @@ async function greet(options: ClientOptions): Promise<{ channel: Channel; closed
       connection,
       clock,
       accepts: new Set(['welcome', 'failure', 'leave']),
-      serve: () => Promise.reject(codedError('UNEXPECTED_MESSAGE', 'the coordinator asked a client; expected answers only; run the same release on both sides')),
+      serve: () =>
+        Promise.reject(
+          codedError(
+            'UNEXPECTED_MESSAGE',
+            'the coordinator asked a client; expected answers only; run the same release on both sides',
+          ),
+        ),
       onNotice: (notice) => {
-        if (notice.kind === 'failure') refusal = new OperatingError(notice.code, notice.message, { retriable: notice.retriable });
+        if (notice.kind === 'failure')
+          refusal = new OperatingError(notice.code, notice.message, { retriable: notice.retriable });
         if (notice.kind !== 'welcome') return;
         cancelDeadline();
         resolve({ channel, closed });
       },
       onClose: (reason) => {
         cancelDeadline();
-        reject(refusal ?? codedError('CONNECTION_LOST', `${url} hung up before it said welcome (${reason}); expected a coordinator of this version; look at its log`));
+        reject(
+          refusal ??
+            codedError(
+              'CONNECTION_LOST',
+              `${url} hung up before it said welcome (${reason}); expected a coordinator of this version; look at its log`,
+            ),
+        );
         ended(reason);
       },
       onDefect: reject,
     });
     const cancelDeadline = clock.after(connectTimeoutMs, () => {
-      refusal = codedError('CONNECT_FAILED', `${url} did not say welcome within ${connectTimeoutMs} ms; expected a coordinator; check that the process there is alive`);
+      refusal = codedError(
+        'CONNECT_FAILED',
+        `${url} did not say welcome within ${connectTimeoutMs} ms; expected a coordinator; check that the process there is alive`,
+      );
       channel.close('no welcome in time');
     });
-    channel.notify({ kind: 'hello', protocolMin: PROTOCOL_MIN, protocolMax: PROTOCOL_MAX, software, role: 'client', token, worker: null });
+    channel.notify({
+      kind: 'hello',
+      protocolMin: PROTOCOL_MIN,
+      protocolMax: PROTOCOL_MAX,
+      software,
+      role: 'client',
+      token,
+      worker: null,
+    });
   });
 }
 
 async function generate(channel: Channel, asked: GenerateRequest): Promise<Generation> {
-  const { prompts, maxTokens, temperature = 0, topK = 0, topP = 1, seed = 0, stopAtEos = false, onToken } = asked;
+  const {
+    prompts,
+    maxTokens,
+    temperature = 0,
+    topK = 0,
+    topP = 1,
+    seed = 0,
+    stopAtEos = false,
+    onToken,
+  } = asked;
   const grown = prompts.map(() => ({ tokenIds: [] as number[], text: '' }));
   const answer = await channel.request(
     {
       kind: 'generate',
-      prompts: prompts.map((prompt) => (typeof prompt === 'string' ? { text: prompt, ids: null } : { text: null, ids: [...prompt] })),
+      prompts: prompts.map((prompt) =>
+        typeof prompt === 'string' ? { text: prompt, ids: null } : { text: null, ids: [...prompt] },
+      ),
       maxTokens,
       temperature,
       topK,
@@ -124,7 +181,10 @@ async function generate(channel: Channel, asked: GenerateRequest): Promise<Gener
       onPart: ({ sequence, tokenId, text }) => {
         const sequenceSoFar = grown[sequence];
         if (sequenceSoFar === undefined)
-          throw codedError('UNEXPECTED_MESSAGE', `a token came for sequence ${sequence} of ${prompts.length}; expected one of the request; run the same release on both sides`);
+          throw codedError(
+            'UNEXPECTED_MESSAGE',
+            `a token came for sequence ${sequence} of ${prompts.length}; expected one of the request; run the same release on both sides`,
+          );
         sequenceSoFar.tokenIds.push(tokenId);
         sequenceSoFar.text += text;
         onToken?.({ sequence, tokenId, text });
@@ -132,5 +192,14 @@ async function generate(channel: Channel, asked: GenerateRequest): Promise<Gener
     },
   );
   const { sequences, elapsedMs, lookupMs, hiddenFraction } = answer;
-  return { sequences: grown.map((sequence, i) => ({ ...sequence, text: sequence.text + sequences[i]!.rest, finish: sequences[i]!.finish })), elapsedMs, lookupMs, hiddenFraction };
+  return {
+    sequences: grown.map((sequence, i) => ({
+      ...sequence,
+      text: sequence.text + sequences[i]!.rest,
+      finish: sequences[i]!.finish,
+    })),
+    elapsedMs,
+    lookupMs,
+    hiddenFraction,
+  };
 }

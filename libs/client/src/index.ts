@@ -1,1 +1,7 @@
-export { type Client, type ClientOptions, connectClient, type GenerateRequest, type Generation } from './client.ts';
+export {
+  type Client,
+  type ClientOptions,
+  connectClient,
+  type GenerateRequest,
+  type Generation,
+} from './client.ts';

@@ -9,6 +9,9 @@ export function parseBackend(text: string): Backend {
   if (text === 'auto') return 'reference';
   const backend = BACKENDS.find((name) => name === text);
   if (backend === undefined)
-    throw new OperatingError('USAGE', `--backend is ${JSON.stringify(text)}; expected auto or ${BACKENDS.join(', ')}; correct it, or ask: ultramem doctor`);
+    throw new OperatingError(
+      'USAGE',
+      `--backend is ${JSON.stringify(text)}; expected auto or ${BACKENDS.join(', ')}; correct it, or ask: ultramem doctor`,
+    );
   return backend;
 }

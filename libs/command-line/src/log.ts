@@ -1,5 +1,8 @@
 /** One line of what happens, on stderr: time, what, and facts as `name=value`. */
 export function log(what: string, facts: Readonly<Record<string, string | number | null>> = {}): void {
-  const words = Object.entries(facts).map(([name, value]) => `${name}=${typeof value === 'string' && /[\s"=]/.test(value) ? JSON.stringify(value) : value}`);
+  const words = Object.entries(facts).map(
+    ([name, value]) =>
+      `${name}=${typeof value === 'string' && /[\s"=]/.test(value) ? JSON.stringify(value) : value}`,
+  );
   process.stderr.write(`${[new Date().toISOString(), what, ...words].join(' ')}\n`);
 }

@@ -2,10 +2,15 @@ import { readFile } from 'node:fs/promises';
 import { OperatingError } from '@ultramem/invariant';
 
 /** Parser of a flag that takes a whole number; names the flag in its error. */
-export function wholeNumber(flag: string, min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
+export function wholeNumber(
+  flag: string,
+  min: number,
+  max = Number.MAX_SAFE_INTEGER,
+): (text: string) => number {
   return (text) => {
     const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-    if (!(value >= min && value <= max)) throw usage(`${flag} is ${JSON.stringify(text)}`, `a whole number of ${min} to ${max}`);
+    if (!(value >= min && value <= max))
+      throw usage(`${flag} is ${JSON.stringify(text)}`, `a whole number of ${min} to ${max}`);
     return value;
   };
 }
@@ -14,7 +19,8 @@ export function wholeNumber(flag: string, min: number, max = Number.MAX_SAFE_INT
 export function number(flag: string, min: number, max: number): (text: string) => number {
   return (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
-    if (!(value >= min && value <= max)) throw usage(`${flag} is ${JSON.stringify(text)}`, `a number of ${min} to ${max}`);
+    if (!(value >= min && value <= max))
+      throw usage(`${flag} is ${JSON.stringify(text)}`, `a number of ${min} to ${max}`);
     return value;
   };
 }
@@ -27,7 +33,10 @@ export function number(flag: string, min: number, max: number): (text: string) =
 export async function readToken(tokenFile: string | undefined): Promise<string | null> {
   if (tokenFile === undefined) return null;
   const text = await readFile(tokenFile, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw usage(`--token-file ${tokenFile} cannot be read (${error.code})`, 'a file with the token in its first line');
+    throw usage(
+      `--token-file ${tokenFile} cannot be read (${error.code})`,
+      'a file with the token in its first line',
+    );
   });
   const token = text.split('\n')[0]!.trim();
   if (token === '') throw usage(`--token-file ${tokenFile} has an empty first line`, 'the token there');
@@ -38,7 +47,12 @@ const LOOPBACK = /^(localhost|127(\.\d+){3}|::1|\[::1\])$/;
 
 /** Refuses to listen beyond this machine without a token. */
 export function checkExposure(host: string, token: string | null): void {
-  if (token === null && !LOOPBACK.test(host)) throw usage(`--host ${host} is reachable from other machines and there is no token`, 'a token beyond loopback', 'pass --token-file, or leave --host out');
+  if (token === null && !LOOPBACK.test(host))
+    throw usage(
+      `--host ${host} is reachable from other machines and there is no token`,
+      'a token beyond loopback',
+      'pass --token-file, or leave --host out',
+    );
 }
 
 function usage(wrong: string, expected: string, remedy = 'correct it'): OperatingError {

@@ -6,7 +6,11 @@ export interface Progress {
   stop(): void;
 }
 
-export function startProgress(label: string, total: number, format: (value: number) => string = String): Progress {
+export function startProgress(
+  label: string,
+  total: number,
+  format: (value: number) => string = String,
+): Progress {
   if (!process.stderr.isTTY) return { update: () => {}, stop: () => {} };
   const bar = new SingleBar({
     stream: process.stderr,

@@ -23,15 +23,21 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
 export function reportFailure(error: unknown, program: Command | null = null): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0; // --help, --version
-    const what = error.message.replace(/^error: /, '').replace(/\.?\s*(\(.*\))?$/s, (end) => end.replace(/[.\n]/g, ' ').trimEnd());
-    process.stderr.write(`error USAGE: ${oneLine(what)}; expected the flags of ${program?.name() ?? 'the command'} --help; correct the command\n`);
+    const what = error.message
+      .replace(/^error: /, '')
+      .replace(/\.?\s*(\(.*\))?$/s, (end) => end.replace(/[.\n]/g, ' ').trimEnd());
+    process.stderr.write(
+      `error USAGE: ${oneLine(what)}; expected the flags of ${program?.name() ?? 'the command'} --help; correct the command\n`,
+    );
     return EXIT_USAGE;
   }
   if (error instanceof OperatingError) {
     process.stderr.write(`error ${error.code}: ${oneLine(error.message)}\n`);
     return error.code === 'USAGE' ? EXIT_USAGE : EXIT_FAILURE;
   }
-  process.stderr.write(`error INTERNAL: ${oneLine(error instanceof Error ? error.message : String(error))}; expected no such case; please report it with the lines below\n`);
+  process.stderr.write(
+    `error INTERNAL: ${oneLine(error instanceof Error ? error.message : String(error))}; expected no such case; please report it with the lines below\n`,
+  );
   process.stderr.write(`${error instanceof Error ? error.stack : ''}\n`);
   return EXIT_FAILURE;
 }
@@ -42,7 +48,10 @@ export function stopOnDefect(error: unknown): void {
 }
 
 function prepare(command: Command): void {
-  command.exitOverride().configureOutput({ outputError: () => {} }).showSuggestionAfterError(true);
+  command
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
+    .showSuggestionAfterError(true);
   for (const child of command.commands) prepare(child);
 }
 

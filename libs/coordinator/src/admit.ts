@@ -24,7 +24,10 @@ export function invalidHello(hello: MessageOfKind<'hello'>, rules: AdmissionRule
   const { worker } = hello;
   if (hello.role !== 'worker') return null;
   if (worker === null)
-    return new OperatingError('MALFORMED_MESSAGE', 'a worker said hello without saying what it has; expected the worker field; run the same release everywhere');
+    return new OperatingError(
+      'MALFORMED_MESSAGE',
+      'a worker said hello without saying what it has; expected the worker field; run the same release everywhere',
+    );
   if (worker.fingerprint !== rules.fingerprint)
     return new OperatingError(
       'CHECKPOINT_MISMATCH',

@@ -1,6 +1,14 @@
 import type { Clock } from '@ultramem/environment';
 import { OperatingError } from '@ultramem/invariant';
-import { applyEvent, type ClusterView, EMPTY_VIEW, Leases, type LeaseTerms, type Member, type ViewEvent } from '@ultramem/membership';
+import {
+  applyEvent,
+  type ClusterView,
+  EMPTY_VIEW,
+  Leases,
+  type LeaseTerms,
+  type Member,
+  type ViewEvent,
+} from '@ultramem/membership';
 import type { Plan } from '@ultramem/planner';
 import type { MessageOfKind } from '@ultramem/protocol';
 import type { Channel } from '@ultramem/transport';
@@ -64,14 +72,19 @@ export class Cluster {
 
   /** waiting: not all workers have joined yet; loading: the first slices are on their way; degraded: was ready once and is not now. */
   get state(): 'waiting' | 'loading' | 'ready' | 'degraded' {
-    const ready = this.#plan !== null && this.#view.members.filter((member) => member.state === 'ready').length === this.#plan.slices.length;
+    const ready =
+      this.#plan !== null &&
+      this.#view.members.filter((member) => member.state === 'ready').length === this.#plan.slices.length;
     if (ready) return 'ready';
     if (this.#wasReady) return 'degraded';
     return this.#plan === null ? 'waiting' : 'loading';
   }
 
   contactOf(workerId: string): Readonly<Contact> & { silentMs: number } {
-    return { ...this.#contacts.get(workerId)!, silentMs: this.#leases.silentMs(workerId, this.#options.clock.nowMs()) };
+    return {
+      ...this.#contacts.get(workerId)!,
+      silentMs: this.#leases.silentMs(workerId, this.#options.clock.nowMs()),
+    };
   }
 
   /** @throws OperatingError NOT_READY, SHARD_UNAVAILABLE */
@@ -91,10 +104,21 @@ export class Cluster {
       this.lost(workerId, twin.channel, 'the same process connected anew');
       twin.channel.close('replaced by a new connection of this process');
     }
-    this.#contacts.set(workerId, { channel, latency: new LatencyWindow(), pulse: null, roundTripMs: Number.POSITIVE_INFINITY });
+    this.#contacts.set(workerId, {
+      channel,
+      latency: new LatencyWindow(),
+      pulse: null,
+      roundTripMs: Number.POSITIVE_INFINITY,
+    });
     this.#leases.renew(workerId, this.#options.clock.nowMs());
     this.#apply({ kind: 'joined', member: { ...worker, peerName: channel.peerName } });
-    this.#options.onEvent({ kind: 'joined', workerId, peerName: channel.peerName, members: this.#view.members.length, wanted: this.#options.workersWanted });
+    this.#options.onEvent({
+      kind: 'joined',
+      workerId,
+      peerName: channel.peerName,
+      members: this.#view.members.length,
+      wanted: this.#options.workersWanted,
+    });
     void this.#beat(workerId, channel)
       .then(() => this.#place())
       .catch(this.#options.onDefect);
@@ -108,7 +132,8 @@ export class Cluster {
     this.#leases.end(workerId);
     this.#apply({ kind: 'left', workerId });
     this.#options.onEvent({ kind: 'left', workerId, shard, reason });
-    if (this.state === 'degraded' && shard !== null) this.#options.onEvent({ kind: 'degraded', epoch: this.#view.epoch });
+    if (this.state === 'degraded' && shard !== null)
+      this.#options.onEvent({ kind: 'degraded', epoch: this.#view.epoch });
     this.#place();
   }
 
@@ -174,7 +199,10 @@ export class Cluster {
     const { rows, columns, preColumns, keys } = this.#plan!.slices[shard]!;
     onEvent({ kind: 'assigned', workerId, shard, epoch });
     try {
-      const answer = await channel.request({ kind: 'assign', epoch, shard, rows, columns, preColumns, keys }, { deadlineMs: loadDeadlineMs });
+      const answer = await channel.request(
+        { kind: 'assign', epoch, shard, rows, columns, preColumns, keys },
+        { deadlineMs: loadDeadlineMs },
+      );
       if (this.#contacts.get(workerId)?.channel !== channel) return;
       this.#apply({ kind: 'ready', workerId, epoch });
       onEvent({ kind: 'worker-ready', workerId, shard, epoch, residentBytes: answer.residentBytes });
@@ -192,7 +220,13 @@ export class Cluster {
   #refuse(workerId: string, error: OperatingError): void {
     const { channel } = this.#contacts.get(workerId)!;
     this.#options.onEvent({ kind: 'refused', workerId, code: error.code, message: error.message });
-    channel.notify({ kind: 'failure', id: null, code: error.code, message: error.message, retriable: error.retriable });
+    channel.notify({
+      kind: 'failure',
+      id: null,
+      code: error.code,
+      message: error.message,
+      retriable: error.retriable,
+    });
     channel.close(error.code);
     this.lost(workerId, channel, error.code);
   }
@@ -214,7 +248,9 @@ export class Cluster {
   #measuredTerms(): PlanTerms {
     const { terms } = this.#options;
     const measuredMs = Math.max(...[...this.#contacts.values()].map((contact) => contact.roundTripMs));
-    return Number.isFinite(measuredMs) ? { ...terms, link: { ...terms.link, roundTripMs: measuredMs } } : terms;
+    return Number.isFinite(measuredMs)
+      ? { ...terms, link: { ...terms.link, roundTripMs: measuredMs } }
+      : terms;
   }
 
   #memberOf(workerId: string): Member | undefined {

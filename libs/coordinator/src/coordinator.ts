@@ -1,11 +1,27 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
 import type { Clock } from '@ultramem/environment';
-import { hiddenFraction, loadDense, loadMemoryLayers, type LookupTiming, type MemoryLayer, type MemoryLookup, type Model } from '@ultramem/inference';
-import { assert, OperatingError } from '@ultramem/invariant';
+import {
+  hiddenFraction,
+  type LookupTiming,
+  loadDense,
+  loadMemoryLayers,
+  type MemoryLayer,
+  type MemoryLookup,
+  type Model,
+} from '@ultramem/inference';
+import { assert, type OperatingError } from '@ultramem/invariant';
 import { type Kernels, type KeyTable, loadMemoryTables } from '@ultramem/kernels';
 import { LEASE_TERMS, type LeaseTerms } from '@ultramem/membership';
 import { type KeysMode, type Partition, planPartition } from '@ultramem/planner';
-import { codedError, FIRST_MESSAGE_BYTES_MAX, type MessageOfKind, type Notice, type NoticeKind, PROTOCOL_MAX, type RequestKind } from '@ultramem/protocol';
+import {
+  codedError,
+  FIRST_MESSAGE_BYTES_MAX,
+  type MessageOfKind,
+  type Notice,
+  type NoticeKind,
+  PROTOCOL_MAX,
+  type RequestKind,
+} from '@ultramem/protocol';
 import type { Tokenizer } from '@ultramem/tokenizer';
 import { type Channel, type Connection, openChannel, type Transport } from '@ultramem/transport';
 import { invalidHello } from './admit.ts';
@@ -64,7 +80,14 @@ const PULSE_DEADLINE_MS = 500;
 const FRAME_BYTES_MAX = 64 * 2 ** 20;
 
 const WORKER_NOTICES: readonly NoticeKind[] = ['leave'];
-const CLIENT_REQUESTS: readonly (RequestKind | NoticeKind)[] = ['generate', 'evaluate', 'tokenize', 'explain', 'status', 'leave'];
+const CLIENT_REQUESTS: readonly (RequestKind | NoticeKind)[] = [
+  'generate',
+  'evaluate',
+  'tokenize',
+  'explain',
+  'status',
+  'leave',
+];
 
 /**
  * Loads what stays on the coordinator, listens, admits workers, cuts the tables over them and serves lookups.
@@ -75,16 +98,25 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const { checkpoint, kernels, clock, onEvent, onDefect } = options;
   const { geometry } = checkpoint;
   if (geometry === null)
-    throw codedError('PLAN_IMPOSSIBLE', 'the model has no memory layers (mem_insert_way is no_mem); expected at least one to shard; run it with: ultramem generate --model DIR');
+    throw codedError(
+      'PLAN_IMPOSSIBLE',
+      'the model has no memory layers (mem_insert_way is no_mem); expected at least one to shard; run it with: ultramem generate --model DIR',
+    );
   const terms = planTerms(checkpoint, options.partition, options.keys);
-  const anyWorkers = Array.from({ length: options.workersWanted }, (_, i) => ({ id: `${i}`, capacityBytes: Number.MAX_SAFE_INTEGER }));
+  const anyWorkers = Array.from({ length: options.workersWanted }, (_, i) => ({
+    id: `${i}`,
+    capacityBytes: Number.MAX_SAFE_INTEGER,
+  }));
   planPartition({ ...terms, workers: anyWorkers }); // refuses impossible shapes before anybody waits for workers
 
   const onProgress = (loaded: number, total: number) => onEvent({ kind: 'loading', loaded, total });
   const dense = options.tokenizer === null ? null : await loadDense(checkpoint, kernels, onProgress);
   const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
   const allKeys = { start: 0, end: geometry.keyCount };
-  const tables = options.keys === 'workers' ? null : await loadMemoryTables(checkpoint, kernels, { keys: allKeys, values: null }, onProgress);
+  const tables =
+    options.keys === 'workers'
+      ? null
+      : await loadMemoryTables(checkpoint, kernels, { keys: allKeys, values: null }, onProgress);
   const startMs = clock.nowMs();
   const lookupLatency = new LatencyWindow();
   let lookups = 0;
@@ -185,8 +217,19 @@ function greet(
   const accepts = new Set<RequestKind | NoticeKind>(['hello']);
   let workerId: string | null = null;
   const refuse = (channel: Channel, error: OperatingError): void => {
-    options.onEvent({ kind: 'refused', workerId: channel.peerName, code: error.code, message: error.message });
-    channel.notify({ kind: 'failure', id: null, code: error.code, message: error.message, retriable: error.retriable });
+    options.onEvent({
+      kind: 'refused',
+      workerId: channel.peerName,
+      code: error.code,
+      message: error.message,
+    });
+    channel.notify({
+      kind: 'failure',
+      id: null,
+      code: error.code,
+      message: error.message,
+      retriable: error.retriable,
+    });
     channel.close(error.code);
   };
   const admit = (hello: MessageOfKind<'hello'>): void => {
@@ -194,7 +237,13 @@ function greet(
     accepts.delete('hello');
     const reason = invalidHello(hello, { token, fingerprint: checkpoint.fingerprint, view: cluster.view });
     if (reason !== null) return refuse(channel, reason);
-    channel.notify({ kind: 'welcome', protocol: Math.min(hello.protocolMax, PROTOCOL_MAX), software, clusterId, ...lease });
+    channel.notify({
+      kind: 'welcome',
+      protocol: Math.min(hello.protocolMax, PROTOCOL_MAX),
+      software,
+      clusterId,
+      ...lease,
+    });
     for (const kind of hello.role === 'worker' ? WORKER_NOTICES : CLIENT_REQUESTS) accepts.add(kind);
     if (hello.worker === null) return;
     workerId = hello.worker.workerId;
@@ -220,5 +269,7 @@ function greet(
     onDefect,
     firstMessageBytesMax: FIRST_MESSAGE_BYTES_MAX,
   });
-  const cancelDeadline = clock.after(HELLO_DEADLINE_MS, () => channel.close(`no hello within ${HELLO_DEADLINE_MS} ms`));
+  const cancelDeadline = clock.after(HELLO_DEADLINE_MS, () =>
+    channel.close(`no hello within ${HELLO_DEADLINE_MS} ms`),
+  );
 }

@@ -15,15 +15,26 @@ export async function explainLookup(
   model: Omit<Model, 'lookUp'>,
   lookUp: (request: LookupRequest) => Promise<ShardedAnswer>,
   plan: Plan,
-  asked: { tokenIds: readonly number[]; tokenText: (tokenId: number) => string; position: number | null; layer: number | null },
+  asked: {
+    tokenIds: readonly number[];
+    tokenText: (tokenId: number) => string;
+    position: number | null;
+    layer: number | null;
+  },
 ): Promise<Explanation> {
   const { tokenIds, tokenText } = asked;
   const position = asked.position ?? tokenIds.length - 1;
   const layer = asked.layer ?? 0;
   if (position < 0 || position >= tokenIds.length)
-    throw codedError('TOKEN_OUT_OF_RANGE', `position ${position} is not in the text of ${tokenIds.length} tokens; expected 0 to ${tokenIds.length - 1}; correct --position`);
+    throw codedError(
+      'TOKEN_OUT_OF_RANGE',
+      `position ${position} is not in the text of ${tokenIds.length} tokens; expected 0 to ${tokenIds.length - 1}; correct --position`,
+    );
   if (layer >= model.memoryLayers.length)
-    throw codedError('TOKEN_OUT_OF_RANGE', `memory layer ${layer} is not in the model; expected 0 to ${model.memoryLayers.length - 1}; correct --layer`);
+    throw codedError(
+      'TOKEN_OUT_OF_RANGE',
+      `memory layer ${layer} is not in the model; expected 0 to ${model.memoryLayers.length - 1}; correct --layer`,
+    );
   let answer: ShardedAnswer | null = null;
   const watched: Model = {
     ...model,
@@ -35,10 +46,17 @@ export async function explainLookup(
   };
   // Only the asked token goes through the explained pass, so that phases and bytes are those of one token.
   const cache = createKvCache(model.dense.config);
-  if (position > 0) await forward({ ...model, lookUp }, { sequences: [{ cache, tokenIds: tokenIds.slice(0, position) }], logits: 'last' });
+  if (position > 0)
+    await forward(
+      { ...model, lookUp },
+      { sequences: [{ cache, tokenIds: tokenIds.slice(0, position) }], logits: 'last' },
+    );
   await forward(watched, { sequences: [{ cache, tokenIds: [tokenIds[position]!] }], logits: 'last' });
   if (answer === null)
-    throw codedError('TOKEN_OUT_OF_RANGE', `memory layer ${layer} is never looked up, because its output is replaced before it is added; expected a layer that matters; choose another --layer`);
+    throw codedError(
+      'TOKEN_OUT_OF_RANGE',
+      `memory layer ${layer} is never looked up, because its output is replaced before it is added; expected a layer that matters; choose another --layer`,
+    );
   const insertion = parseInsertions(model.dense.config)[layer]!;
   return {
     kind: 'explanation',
@@ -48,14 +66,25 @@ export async function explainLookup(
   };
 }
 
-function describeAnswer(model: Omit<Model, 'lookUp'>, plan: Plan, layer: number, answer: ShardedAnswer): Omit<Explanation, 'kind' | 'token' | 'layer'> {
+function describeAnswer(
+  model: Omit<Model, 'lookUp'>,
+  plan: Plan,
+  layer: number,
+  answer: ShardedAnswer,
+): Omit<Explanation, 'kind' | 'token' | 'layer'> {
   const { geometry, collapse } = model.memoryLayers[layer]!;
   const { headCount, topK, rank, keyCount, coreCount } = geometry;
   const { candidates, selection, addresses, traffic } = answer;
   const keys = (head: number, side: number) =>
     Array.from({ length: topK }, (_, j) => {
       const entry = (head * SIDES + side) * topK + j;
-      const score = collapseScore(candidates.refined, entry * rank, side === 0 ? collapse.row : collapse.column, head * rank, rank);
+      const score = collapseScore(
+        candidates.refined,
+        entry * rank,
+        side === 0 ? collapse.row : collapse.column,
+        head * rank,
+        rank,
+      );
       return { index: candidates.index[entry]!, score };
     });
   return {
@@ -81,6 +110,8 @@ function describeAnswer(model: Omit<Model, 'lookUp'>, plan: Plan, layer: number,
       }),
     })),
     phases: traffic.phases,
-    shards: [...traffic.shards].sort(([a], [b]) => a - b).map(([shard, counts]) => ({ shard, workerId: plan.workerIds[shard]!, ...counts })),
+    shards: [...traffic.shards]
+      .sort(([a], [b]) => a - b)
+      .map(([shard, counts]) => ({ shard, workerId: plan.workerIds[shard]!, ...counts })),
   };
 }

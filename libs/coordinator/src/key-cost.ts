@@ -14,7 +14,10 @@ const CALLS_BETWEEN_CHECKS = 64;
  */
 export class KeyCost {
   readonly #mode: KeysMode;
-  readonly #groups = new Map<number, { calls: number } & Record<ScorePlace, { samples: number; ms: number }>>();
+  readonly #groups = new Map<
+    number,
+    { calls: number } & Record<ScorePlace, { samples: number; ms: number }>
+  >();
 
   constructor(mode: KeysMode) {
     this.#mode = mode;
@@ -24,9 +27,11 @@ export class KeyCost {
     if (this.#mode !== 'auto') return this.#mode;
     const group = this.#group(tokenCount);
     group.calls++;
-    for (const place of ['coordinator', 'workers'] as const) if (group[place].samples < SAMPLES_FIRST) return place;
+    for (const place of ['coordinator', 'workers'] as const)
+      if (group[place].samples < SAMPLES_FIRST) return place;
     const cheaper = group.coordinator.ms <= group.workers.ms ? 'coordinator' : 'workers';
-    if (group.calls % CALLS_BETWEEN_CHECKS === 0) return cheaper === 'coordinator' ? 'workers' : 'coordinator';
+    if (group.calls % CALLS_BETWEEN_CHECKS === 0)
+      return cheaper === 'coordinator' ? 'workers' : 'coordinator';
     return cheaper;
   }
 

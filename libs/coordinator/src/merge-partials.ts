@@ -12,7 +12,10 @@ export interface Partial {
  * Column ranges are put side by side; row ranges are added in the order given, in f64, and rounded once. So one row range
  * keeps every bit of one process, and several give the same bits in every run.
  */
-export function mergePartials(parts: readonly Partial[], size: { tokenCount: number; blockCount: number; width: number }): Float32Array {
+export function mergePartials(
+  parts: readonly Partial[],
+  size: { tokenCount: number; blockCount: number; width: number },
+): Float32Array {
   const { blockCount, width } = size;
   const sum = new Float64Array(size.tokenCount * blockCount * width);
   for (const { token, columns, pooled } of parts) {

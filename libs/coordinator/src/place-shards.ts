@@ -11,7 +11,9 @@ export type PlanTerms = Omit<PlanRequest, 'workers'>;
  */
 export function planMembers(view: ClusterView, workersWanted: number, terms: PlanTerms): Plan | null {
   if (view.members.length < workersWanted) return null;
-  const workers = view.members.slice(0, workersWanted).map(({ workerId, capacityBytes }) => ({ id: workerId, capacityBytes }));
+  const workers = view.members
+    .slice(0, workersWanted)
+    .map(({ workerId, capacityBytes }) => ({ id: workerId, capacityBytes }));
   return planPartition({ ...terms, workers });
 }
 
@@ -19,8 +21,14 @@ export function planMembers(view: ClusterView, workersWanted: number, terms: Pla
  * Who gets which shard now: the plan's owners first, then for every shard without owner the first member on standby with room
  * for it. A plan outlives its workers: whoever comes takes a free place, and no slice moves.
  */
-export function placeShards(view: ClusterView, plan: Plan, terms: PlanTerms): { workerId: string; shard: number }[] {
-  const standby = new Map(view.members.filter((member) => member.shard === null).map((member) => [member.workerId, member]));
+export function placeShards(
+  view: ClusterView,
+  plan: Plan,
+  terms: PlanTerms,
+): { workerId: string; shard: number }[] {
+  const standby = new Map(
+    view.members.filter((member) => member.shard === null).map((member) => [member.workerId, member]),
+  );
   const placed: { workerId: string; shard: number }[] = [];
   const take = (member: Member, shard: number): void => {
     standby.delete(member.workerId);

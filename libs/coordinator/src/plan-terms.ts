@@ -31,6 +31,7 @@ export function planTerms(checkpoint: Checkpoint, partition: Partition | 'auto',
 function denseBytes(checkpoint: Checkpoint): number {
   let bytes = 0;
   for (const { name, shape } of checkpoint.tensors.values())
-    if (!/(\.keys|values_for_look_up|shuffle_index)$/.test(name)) bytes += 4 * shape.reduce((product, length) => product * length, 1);
+    if (!/(\.keys|values_for_look_up|shuffle_index)$/.test(name))
+      bytes += 4 * shape.reduce((product, length) => product * length, 1);
   return bytes;
 }

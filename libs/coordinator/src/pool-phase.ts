@@ -23,7 +23,8 @@ export async function poolOnWorkers(
   const groups = routeEntries(slices, chosen.addresses, tokenCount)
     .filter((routed) => routed.token.length > 0)
     .map((routed) => ({ routed, entries: pickEntries(routed, geometry, chosen) }));
-  const wholeRows = geometry.preWidth > 0 && slices.every(({ preColumns }) => rangeLength(preColumns) === geometry.preWidth);
+  const wholeRows =
+    geometry.preWidth > 0 && slices.every(({ preColumns }) => rangeLength(preColumns) === geometry.preWidth);
   if (geometry.preWidth > 0 && !wholeRows) {
     const startMs = call.clock.nowMs();
     const dots = await fanOut(groups.map((group) => () => prescore(call, request, geometry, group)));
@@ -38,7 +39,9 @@ export async function poolOnWorkers(
       routed.shards.map(({ shard }) => async (signal): Promise<Partial> => {
         const link = call.table.links[shard]!;
         const { columns, preColumns } = link.slice;
-        const preQuery = wholeRows ? gatherRows(request.preQuery!, geometry.preWidth, routed.token, preColumns) : new Float32Array(0);
+        const preQuery = wholeRows
+          ? gatherRows(request.preQuery!, geometry.preWidth, routed.token, preColumns)
+          : new Float32Array(0);
         const body = {
           kind: 'pool',
           epoch: link.epoch,
@@ -55,7 +58,16 @@ export async function poolOnWorkers(
         const count = routed.token.length * geometry.poolBlocks * rangeLength(columns);
         if (pooled.length !== count) throw misfit(link, 'pool', pooled.length, count);
         const { entryStart, slot, block, weight } = body;
-        call.traffic.count(link, entryStart.byteLength + slot.byteLength + block.byteLength + weight.byteLength + preQuery.byteLength, pooled.byteLength, slot.length);
+        call.traffic.count(
+          link,
+          entryStart.byteLength +
+            slot.byteLength +
+            block.byteLength +
+            weight.byteLength +
+            preQuery.byteLength,
+          pooled.byteLength,
+          slot.length,
+        );
         return { token: routed.token, columns, pooled };
       }),
     ),
@@ -71,7 +83,11 @@ interface Entries {
   weight: Float32Array; // [entries, coreCount]
 }
 
-function pickEntries(routed: RoutedEntries, geometry: MemoryGeometry, chosen: { selection: Selection; addresses: ValueAddresses }): Entries {
+function pickEntries(
+  routed: RoutedEntries,
+  geometry: MemoryGeometry,
+  chosen: { selection: Selection; addresses: ValueAddresses },
+): Entries {
   const { coreCount } = geometry;
   const { selection, addresses } = chosen;
   return {
@@ -89,15 +105,30 @@ async function prescore(
   group: { routed: RoutedEntries; entries: Entries },
 ): Promise<Float64Array> {
   const { routed, entries } = group;
-  const links = routed.shards.map(({ shard }) => call.table.links[shard]!).filter(({ slice }) => rangeLength(slice.preColumns) > 0);
+  const links = routed.shards
+    .map(({ shard }) => call.table.links[shard]!)
+    .filter(({ slice }) => rangeLength(slice.preColumns) > 0);
   const parts = await fanOut(
     links.map((link: ShardLink) => async (signal) => {
       const query = gatherRows(request.preQuery!, geometry.preWidth, routed.token, link.slice.preColumns);
       const { entryStart } = routed;
-      const body = { kind: 'prescore', epoch: link.epoch, layer: request.layer, tokenCount: routed.token.length, entryStart, slot: entries.slot, query } as const;
+      const body = {
+        kind: 'prescore',
+        epoch: link.epoch,
+        layer: request.layer,
+        tokenCount: routed.token.length,
+        entryStart,
+        slot: entries.slot,
+        query,
+      } as const;
       const { dots } = await askShard(link, body, { ...call, signal });
-      if (dots.length !== entries.slot.length) throw misfit(link, 'prescore', dots.length, entries.slot.length);
-      call.traffic.count(link, entryStart.byteLength + entries.slot.byteLength + query.byteLength, dots.byteLength);
+      if (dots.length !== entries.slot.length)
+        throw misfit(link, 'prescore', dots.length, entries.slot.length);
+      call.traffic.count(
+        link,
+        entryStart.byteLength + entries.slot.byteLength + query.byteLength,
+        dots.byteLength,
+      );
       return dots;
     }),
   );

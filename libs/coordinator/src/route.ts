@@ -1,5 +1,5 @@
-import { rangeLength, type Range, type ValueAddresses } from '@ultramem/ultramem';
 import type { ShardSlice } from '@ultramem/planner';
+import { type Range, rangeLength, type ValueAddresses } from '@ultramem/ultramem';
 
 /** The entries of a batch whose slots lie in one row range, in the order of the selection. Tokens without one are left out. */
 export interface RoutedEntries {
@@ -15,7 +15,11 @@ export interface RoutedEntries {
  * Groups the winners of a batch by the row range that owns their slot (DESIGN section 3, step 4). One group per row
  * range, in row order, also when nothing was hit; under `columns` there is one range and all shards answer for it.
  */
-export function routeEntries(slices: readonly ShardSlice[], addresses: ValueAddresses, tokenCount: number): RoutedEntries[] {
+export function routeEntries(
+  slices: readonly ShardSlice[],
+  addresses: ValueAddresses,
+  tokenCount: number,
+): RoutedEntries[] {
   const perToken = tokenCount === 0 ? 0 : addresses.slot.length / tokenCount;
   return rowGroups(slices).map(({ rows, shards }) => {
     const token: number[] = [];
@@ -31,7 +35,13 @@ export function routeEntries(slices: readonly ShardSlice[], addresses: ValueAddr
         entryStart.push(entry.length);
       }
     }
-    return { rows, shards, token: Uint32Array.from(token), entryStart: Uint32Array.from(entryStart), entry: Uint32Array.from(entry) };
+    return {
+      rows,
+      shards,
+      token: Uint32Array.from(token),
+      entryStart: Uint32Array.from(entryStart),
+      entry: Uint32Array.from(entry),
+    };
   });
 }
 
@@ -41,11 +51,19 @@ export function rowGroups(slices: readonly ShardSlice[]): { rows: Range; shards:
   for (const slice of slices) groups.set(slice.rows.start, [...(groups.get(slice.rows.start) ?? []), slice]);
   return [...groups.entries()]
     .sort(([a], [b]) => a - b)
-    .map(([, shards]) => ({ rows: shards[0]!.rows, shards: shards.sort((a, b) => a.columns.start - b.columns.start) }));
+    .map(([, shards]) => ({
+      rows: shards[0]!.rows,
+      shards: shards.sort((a, b) => a.columns.start - b.columns.start),
+    }));
 }
 
 /** Picks `width` numbers a row out of `from`: rows `at`, and of each the columns `columns`. */
-export function gatherRows(from: Float32Array, rowWidth: number, at: Uint32Array, columns: Range): Float32Array {
+export function gatherRows(
+  from: Float32Array,
+  rowWidth: number,
+  at: Uint32Array,
+  columns: Range,
+): Float32Array {
   const width = rangeLength(columns);
   const into = new Float32Array(at.length * width);
   for (let i = 0; i < at.length; i++) {

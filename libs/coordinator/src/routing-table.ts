@@ -35,7 +35,10 @@ export function routingTable(
         `shard ${shard} (rows ${rows.start} to ${rows.end - 1}) has no worker; expected one for each of ${plan.slices.length} shards; start a worker, it takes the free place`,
       );
     if (owner.state !== 'ready')
-      throw codedError('NOT_READY', `worker ${owner.workerId} is still loading shard ${shard}; expected every shard to be ready; ask again in a moment`);
+      throw codedError(
+        'NOT_READY',
+        `worker ${owner.workerId} is still loading shard ${shard}; expected every shard to be ready; ask again in a moment`,
+      );
     return linkOf(owner.workerId);
   });
   return { epoch: view.epoch, links };

@@ -1,6 +1,13 @@
-import { rangeLength, type Candidates, type CollapseVectors, type MemoryGeometry, mergeCandidates, SIDES } from '@ultramem/ultramem';
 import type { LookupRequest } from '@ultramem/inference';
 import { codedError } from '@ultramem/protocol';
+import {
+  type Candidates,
+  type CollapseVectors,
+  type MemoryGeometry,
+  mergeCandidates,
+  rangeLength,
+  SIDES,
+} from '@ultramem/ultramem';
 import { fanOut } from './fan-out.ts';
 import { askShard, misfit, type ShardLink } from './shard-link.ts';
 import type { LookupCall } from './sharded-lookup.ts';
@@ -14,7 +21,14 @@ export async function scoreOnWorkers(
 ): Promise<Candidates> {
   const { layer, tokenCount, query } = request;
   const links = call.table.links.filter(({ slice }) => slice.keys !== null && rangeLength(slice.keys) > 0);
-  const body = { kind: 'score', layer, tokenCount, groupCount: geometry.queryGroupUsed, topK: geometry.topK, query } as const;
+  const body = {
+    kind: 'score',
+    layer,
+    tokenCount,
+    groupCount: geometry.queryGroupUsed,
+    topK: geometry.topK,
+    query,
+  } as const;
   const parts = await fanOut(
     links.map((link) => async (signal) => {
       const answer = await askShard(link, { ...body, epoch: link.epoch }, { ...call, signal });
@@ -25,13 +39,26 @@ export async function scoreOnWorkers(
   return mergeCandidates(geometry, collapse, parts);
 }
 
-function checked(answer: Candidates, link: ShardLink, tokenCount: number, geometry: MemoryGeometry): Candidates {
+function checked(
+  answer: Candidates,
+  link: ShardLink,
+  tokenCount: number,
+  geometry: MemoryGeometry,
+): Candidates {
   const { start, end } = link.slice.keys!;
   const perSide = Math.min(geometry.topK, end - start);
   const count = tokenCount * geometry.headCount * SIDES * perSide;
-  if (answer.tokenCount !== tokenCount || answer.perSide !== perSide || answer.index.length !== count || answer.refined.length !== count * geometry.rank)
+  if (
+    answer.tokenCount !== tokenCount ||
+    answer.perSide !== perSide ||
+    answer.index.length !== count ||
+    answer.refined.length !== count * geometry.rank
+  )
     throw misfit(link, 'score', answer.index.length, count);
   if (answer.index.some((key) => key < start || key >= end))
-    throw codedError('UNEXPECTED_MESSAGE', `worker ${link.workerId} answered with keys outside ${start} to ${end - 1}; expected its own; run the same release everywhere`);
+    throw codedError(
+      'UNEXPECTED_MESSAGE',
+      `worker ${link.workerId} answered with keys outside ${start} to ${end - 1}; expected its own; run the same release everywhere`,
+    );
   return answer;
 }

@@ -1,4 +1,12 @@
-import { evaluate, generate, hiddenFraction, type LookupRequest, type LookupTiming, type Model, parseSampling } from '@ultramem/inference';
+import {
+  evaluate,
+  generate,
+  hiddenFraction,
+  type LookupRequest,
+  type LookupTiming,
+  type Model,
+  parseSampling,
+} from '@ultramem/inference';
 import { assert } from '@ultramem/invariant';
 import type { Plan } from '@ultramem/planner';
 import { codedError, type MessageOfKind, type Request } from '@ultramem/protocol';
@@ -23,12 +31,17 @@ export interface ClientServices {
 }
 
 /** Answers the requests of clients; one for all connections, because the limit on runs is the coordinator's. */
-export function createClientServer(services: ClientServices): (request: Request, context: RequestContext) => Promise<AnswerBody> {
+export function createClientServer(
+  services: ClientServices,
+): (request: Request, context: RequestContext) => Promise<AnswerBody> {
   const { model, tokenizer } = services;
   let runs = 0;
   const running = async (run: () => Promise<AnswerBody>): Promise<AnswerBody> => {
     if (runs >= RUNS_MAX)
-      throw codedError('OVERLOADED', `${runs} generations are under way; expected at most ${RUNS_MAX}; ask again in a moment, or give one request several prompts`);
+      throw codedError(
+        'OVERLOADED',
+        `${runs} generations are under way; expected at most ${RUNS_MAX}; ask again in a moment, or give one request several prompts`,
+      );
     runs++;
     try {
       return await run();
@@ -47,7 +60,12 @@ export function createClientServer(services: ClientServices): (request: Request,
       case 'explain': {
         const tokenText = (tokenId: number) => tokenizer.decode([tokenId]);
         const { position, layer } = request;
-        return explainLookup(model, services.lookUp, services.plan(), { tokenIds: tokenizer.encode(request.text), tokenText, position, layer });
+        return explainLookup(model, services.lookUp, services.plan(), {
+          tokenIds: tokenizer.encode(request.text),
+          tokenText,
+          position,
+          layer,
+        });
       }
       case 'status':
         return services.status();
@@ -77,7 +95,11 @@ async function serveGenerate(
       onTiming(timing);
       return {
         kind: 'generated',
-        sequences: finishReasons.map((finish, sequence) => ({ finish, tokenCount: counts[sequence]!, rest: streams[sequence]!.end() })),
+        sequences: finishReasons.map((finish, sequence) => ({
+          finish,
+          tokenCount: counts[sequence]!,
+          rest: streams[sequence]!.end(),
+        })),
         elapsedMs: model.clock.nowMs() - startMs,
         lookupMs: timing.lookupMs,
         hiddenFraction: hiddenFraction(timing),
@@ -89,15 +111,31 @@ async function serveGenerate(
   }
 }
 
-async function serveEvaluate({ model, onTiming }: ClientServices, request: MessageOfKind<'evaluate'>, context: RequestContext): Promise<AnswerBody> {
+async function serveEvaluate(
+  { model, onTiming }: ClientServices,
+  request: MessageOfKind<'evaluate'>,
+  context: RequestContext,
+): Promise<AnswerBody> {
   const startMs = model.clock.nowMs();
   const { tokenIds, contextLength, withMemory } = request;
-  const { lossSum, tokenCount, timing } = await evaluate(model, { tokenIds, contextLength, withMemory, onProgress: () => stopWhenUnwanted(context) });
+  const { lossSum, tokenCount, timing } = await evaluate(model, {
+    tokenIds,
+    contextLength,
+    withMemory,
+    onProgress: () => stopWhenUnwanted(context),
+  });
   onTiming(timing);
-  return { kind: 'evaluation', lossSum, tokenCount, elapsedMs: model.clock.nowMs() - startMs, hiddenFraction: hiddenFraction(timing) };
+  return {
+    kind: 'evaluation',
+    lossSum,
+    tokenCount,
+    elapsedMs: model.clock.nowMs() - startMs,
+    hiddenFraction: hiddenFraction(timing),
+  };
 }
 
 /** Nobody waits any more: computing on would only slow the others. */
 function stopWhenUnwanted(context: RequestContext): void {
-  if (context.isCancelled()) throw codedError('CANCELLED', 'the client gave the request up; expected it to wait; ask again');
+  if (context.isCancelled())
+    throw codedError('CANCELLED', 'the client gave the request up; expected it to wait; ask again');
 }

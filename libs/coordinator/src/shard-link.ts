@@ -31,7 +31,10 @@ export async function askShard<K extends Phase>(
   const { clock, deadlineAtMs, signal } = world;
   const startMs = clock.nowMs();
   try {
-    const answer = await link.channel.request<K>(body, { deadlineMs: Math.max(1, deadlineAtMs - startMs), signal });
+    const answer = await link.channel.request<K>(body, {
+      deadlineMs: Math.max(1, deadlineAtMs - startMs),
+      signal,
+    });
     link.latency.add(clock.nowMs() - startMs);
     return answer;
   } catch (error) {
@@ -45,11 +48,22 @@ function named(error: unknown, link: ShardLink, phase: Phase, elapsedMs: number)
   const owner = `worker ${link.workerId} (shard ${shard}: rows ${rows.start} to ${rows.end - 1}, columns ${columns.start} to ${columns.end - 1})`;
   switch (error.code) {
     case 'CONNECTION_LOST':
-      return codedError('SHARD_UNAVAILABLE', `${owner} was lost during ${phase}; expected every shard to answer; start the worker again, its place is kept`, error);
+      return codedError(
+        'SHARD_UNAVAILABLE',
+        `${owner} was lost during ${phase}; expected every shard to answer; start the worker again, its place is kept`,
+        error,
+      );
     case 'DEADLINE_EXCEEDED':
-      return codedError('DEADLINE_EXCEEDED', `${owner} did not answer ${phase} within ${Math.round(elapsedMs)} ms; expected an answer in time; look at that process, or raise --lookup-timeout`, error);
+      return codedError(
+        'DEADLINE_EXCEEDED',
+        `${owner} did not answer ${phase} within ${Math.round(elapsedMs)} ms; expected an answer in time; look at that process, or raise --lookup-timeout`,
+        error,
+      );
     default:
-      return new OperatingError(error.code, `${owner}: ${error.message}`, { retriable: error.retriable, cause: error });
+      return new OperatingError(error.code, `${owner}: ${error.message}`, {
+        retriable: error.retriable,
+        cause: error,
+      });
   }
 }
 

@@ -1,8 +1,21 @@
 import type { Clock } from '@ultramem/environment';
-import { groupOfHead, type LookupAnswer, type LookupRequest, type MemoryLayer, selectSlots } from '@ultramem/inference';
-import type { Kernels, KeyTable } from '@ultramem/kernels';
+import {
+  groupOfHead,
+  type LookupAnswer,
+  type LookupRequest,
+  type MemoryLayer,
+  selectSlots,
+} from '@ultramem/inference';
 import { assert } from '@ultramem/invariant';
-import { type Candidates, type MemoryGeometry, type Selection, SIDES, type ValueAddresses, winnersPerToken } from '@ultramem/ultramem';
+import type { Kernels, KeyTable } from '@ultramem/kernels';
+import {
+  type Candidates,
+  type MemoryGeometry,
+  type Selection,
+  SIDES,
+  type ValueAddresses,
+  winnersPerToken,
+} from '@ultramem/ultramem';
 import type { KeyCost, ScorePlace } from './key-cost.ts';
 import { LookupTraffic } from './lookup-traffic.ts';
 import { poolOnWorkers } from './pool-phase.ts';
@@ -45,27 +58,41 @@ export interface LookupCall {
  *
  * @throws OperatingError NOT_READY, SHARD_UNAVAILABLE, DEADLINE_EXCEEDED, STALE_EPOCH, NON_FINITE_SCORE
  */
-export function createShardedLookup(options: ShardedLookupOptions): (request: LookupRequest) => Promise<ShardedAnswer> {
+export function createShardedLookup(
+  options: ShardedLookupOptions,
+): (request: LookupRequest) => Promise<ShardedAnswer> {
   const tokensMax = tokensPerFrame(options.geometry, options.frameBytesMax);
   return async (request) => {
     const { clock } = options;
     const startMs = clock.nowMs();
-    const call: LookupCall = { table: options.routing(), clock, deadlineAtMs: startMs + options.deadlineMs, traffic: new LookupTraffic() };
+    const call: LookupCall = {
+      table: options.routing(),
+      clock,
+      deadlineAtMs: startMs + options.deadlineMs,
+      traffic: new LookupTraffic(),
+    };
     const answers: Omit<ShardedAnswer, 'traffic'>[] = [];
-    for (const part of cutRequest(request, tokensMax, options.geometry)) answers.push(await lookUpPart(options, call, part));
+    for (const part of cutRequest(request, tokensMax, options.geometry))
+      answers.push(await lookUpPart(options, call, part));
     const answer = { ...joinAnswers(answers), traffic: call.traffic };
     options.onLookup(clock.nowMs() - startMs);
     return answer;
   };
 }
 
-async function lookUpPart(options: ShardedLookupOptions, call: LookupCall, request: LookupRequest): Promise<Omit<ShardedAnswer, 'traffic'>> {
+async function lookUpPart(
+  options: ShardedLookupOptions,
+  call: LookupCall,
+  request: LookupRequest,
+): Promise<Omit<ShardedAnswer, 'traffic'>> {
   const { kernels, clock, geometry, keyCost } = options;
   const memoryLayer = options.memoryLayers[request.layer]!;
   const scoredBy = keyCost.choose(request.tokenCount);
   const startMs = clock.nowMs();
   const candidates =
-    scoredBy === 'workers' ? await scoreOnWorkers(call, request, geometry, memoryLayer.collapse) : await scoreHere(options, request, memoryLayer);
+    scoredBy === 'workers'
+      ? await scoreOnWorkers(call, request, geometry, memoryLayer.collapse)
+      : await scoreHere(options, request, memoryLayer);
   const scoredMs = clock.nowMs();
   keyCost.measured(scoredBy, request.tokenCount, scoredMs - startMs);
   call.traffic.phase(`score (${scoredBy})`, scoredMs - startMs);
@@ -75,11 +102,22 @@ async function lookUpPart(options: ShardedLookupOptions, call: LookupCall, reque
   return { pooled, candidates, ...chosen, scoredBy };
 }
 
-function scoreHere({ kernels, geometry, localKeys }: ShardedLookupOptions, request: LookupRequest, { collapse }: MemoryLayer): Promise<Candidates> {
+function scoreHere(
+  { kernels, geometry, localKeys }: ShardedLookupOptions,
+  request: LookupRequest,
+  { collapse }: MemoryLayer,
+): Promise<Candidates> {
   assert(localKeys !== null, 'the coordinator holds keys in every mode that scores here');
   const { query, tokenCount } = request;
   const groupCount = geometry.queryGroupUsed;
-  return kernels.scoreKeys(localKeys[request.layer]!, { query, tokenCount, groupCount, groupOfHead: groupOfHead(geometry), collapse, k: geometry.topK });
+  return kernels.scoreKeys(localKeys[request.layer]!, {
+    query,
+    tokenCount,
+    groupCount,
+    groupOfHead: groupOfHead(geometry),
+    collapse,
+    k: geometry.topK,
+  });
 }
 
 /** How many tokens fit a message, by the largest tensor set that any phase sends or gets. */
@@ -114,28 +152,50 @@ function joinAnswers(parts: readonly Omit<ShardedAnswer, 'traffic'>[]): Omit<Sha
   const [first] = parts;
   assert(first !== undefined, 'a request has at least one part');
   if (parts.length === 1) return first;
-  const floats = (of: (part: Omit<ShardedAnswer, 'traffic'>) => Float32Array) => concatenate(parts.map(of), Float32Array);
+  const floats = (of: (part: Omit<ShardedAnswer, 'traffic'>) => Float32Array) =>
+    concatenate(parts.map(of), Float32Array);
   const candidates: Candidates = {
     tokenCount: parts.reduce((sum, part) => sum + part.candidates.tokenCount, 0),
     perSide: first.candidates.perSide,
-    index: concatenate(parts.map((part) => part.candidates.index), Uint32Array),
+    index: concatenate(
+      parts.map((part) => part.candidates.index),
+      Uint32Array,
+    ),
     refined: floats((part) => part.candidates.refined),
   };
   const selection: Selection = {
     tokenCount: candidates.tokenCount,
     perToken: first.selection.perToken,
-    virtualIndex: concatenate(parts.map((part) => part.selection.virtualIndex), Float64Array),
+    virtualIndex: concatenate(
+      parts.map((part) => part.selection.virtualIndex),
+      Float64Array,
+    ),
     scores: floats((part) => part.selection.scores),
     rankScore: floats((part) => part.selection.rankScore),
   };
   const addresses: ValueAddresses = {
-    block: concatenate(parts.map((part) => part.addresses.block), Uint8Array),
-    slot: concatenate(parts.map((part) => part.addresses.slot), Uint32Array),
+    block: concatenate(
+      parts.map((part) => part.addresses.block),
+      Uint8Array,
+    ),
+    slot: concatenate(
+      parts.map((part) => part.addresses.slot),
+      Uint32Array,
+    ),
   };
-  return { pooled: floats((part) => part.pooled), candidates, selection, addresses, scoredBy: first.scoredBy };
+  return {
+    pooled: floats((part) => part.pooled),
+    candidates,
+    selection,
+    addresses,
+    scoredBy: first.scoredBy,
+  };
 }
 
-function concatenate<A extends Float32Array | Float64Array | Uint32Array | Uint8Array>(parts: readonly A[], Type: new (length: number) => A): A {
+function concatenate<A extends Float32Array | Float64Array | Uint32Array | Uint8Array>(
+  parts: readonly A[],
+  Type: new (length: number) => A,
+): A {
   const joined = new Type(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

@@ -14,7 +14,11 @@ export interface ChildProgram {
   /** The first message of a kind, also when it came before the call. Rejects with the program's own error when it ends first. */
   message<K extends ProgramMessage['kind']>(kind: K): Promise<Extract<ProgramMessage, { kind: K }>>;
   /** Resolves when the process is gone. */
-  readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null; error: OperatingError | null }>;
+  readonly exited: Promise<{
+    code: number | null;
+    signal: NodeJS.Signals | null;
+    error: OperatingError | null;
+  }>;
   signal(signal: NodeJS.Signals): void;
   /** SIGTERM, then SIGKILL after `graceMs`; resolves when it is gone. */
   stop(graceMs?: number): Promise<void>;
@@ -33,8 +37,16 @@ const GRACE_MS = 3_000;
  * Starts one program as a child that cannot outlive this process: its message channel closes when we end, however we end, and it then
  * stops. A stopped (SIGSTOP) child is continued first where we still can.
  */
-export function startChild(program: Program, name: string, args: readonly string[], onMessage: (message: ProgramMessage) => void = () => {}): ChildProgram {
-  const child = spawn(program.command, [...program.args, ...args], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: process.env });
+export function startChild(
+  program: Program,
+  name: string,
+  args: readonly string[],
+  onMessage: (message: ProgramMessage) => void = () => {},
+): ChildProgram {
+  const child = spawn(program.command, [...program.args, ...args], {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    env: process.env,
+  });
   let stderr = '';
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-STDERR_KEPT);
@@ -47,10 +59,21 @@ export function startChild(program: Program, name: string, args: readonly string
     for (const look of [...waiting]) look();
   });
   const exited: ChildProgram['exited'] = new Promise((resolve) => {
-    child.on('error', (error) => resolve({ code: null, signal: null, error: new OperatingError('SPAWN_FAILED', `${name} cannot be started (${error.message}); expected Node.js and a built project; run npm run build`) }));
+    child.on('error', (error) =>
+      resolve({
+        code: null,
+        signal: null,
+        error: new OperatingError(
+          'SPAWN_FAILED',
+          `${name} cannot be started (${error.message}); expected Node.js and a built project; run npm run build`,
+        ),
+      }),
+    );
     child.on('close', (code, signal) => resolve({ code, signal, error: errorOf(stderr) }));
   });
-  const message = <K extends ProgramMessage['kind']>(kind: K): Promise<Extract<ProgramMessage, { kind: K }>> =>
+  const message = <K extends ProgramMessage['kind']>(
+    kind: K,
+  ): Promise<Extract<ProgramMessage, { kind: K }>> =>
     new Promise((resolve, reject) => {
       const look = (): void => {
         const found = messages.find((candidate) => candidate.kind === kind);
@@ -90,5 +113,8 @@ function errorOf(stderr: string): OperatingError | null {
 function ended(name: string, code: number | null, signal: string | null, stderr: string): OperatingError {
   const last = stderr.trim().split('\n').at(-1) ?? '';
   const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
-  return new OperatingError('PROCESS_ENDED', `${name} ended ${how} before it was ready${last && ` (${last.slice(0, 300)})`}; expected it to run; look at its output`);
+  return new OperatingError(
+    'PROCESS_ENDED',
+    `${name} ended ${how} before it was ready${last && ` (${last.slice(0, 300)})`}; expected it to run; look at its output`,
+  );
 }

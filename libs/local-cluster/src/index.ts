@@ -1,2 +1,7 @@
 export { type ChildProgram, type Program, type ProgramMessage, startChild } from './child-program.ts';
-export { type LocalCluster, type LocalClusterOptions, startLocalCluster, startLocalWorker } from './local-cluster.ts';
+export {
+  type LocalCluster,
+  type LocalClusterOptions,
+  startLocalCluster,
+  startLocalWorker,
+} from './local-cluster.ts';

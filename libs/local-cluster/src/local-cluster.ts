@@ -34,7 +34,9 @@ export interface LocalCluster {
  */
 export async function startLocalCluster(options: LocalClusterOptions): Promise<LocalCluster> {
   const { program, workers: count, onMessage = () => {} } = options;
-  const coordinator = startChild(program, 'coordinator', coordinatorArgs(options), (message) => onMessage('coordinator', message));
+  const coordinator = startChild(program, 'coordinator', coordinatorArgs(options), (message) =>
+    onMessage('coordinator', message),
+  );
   const workers: ChildProgram[] = [];
   const stop = async (): Promise<void> => {
     await Promise.all([...workers.map((worker) => worker.stop()), coordinator.stop()]);
@@ -44,7 +46,9 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
   try {
     const { url } = await coordinator.message('listening');
     const startWorker = (index: number): ChildProgram =>
-      startChild(program, `worker-${index}`, workerArgs(options, url, index), (message) => onMessage(`worker-${index}`, message));
+      startChild(program, `worker-${index}`, workerArgs(options, url, index), (message) =>
+        onMessage(`worker-${index}`, message),
+      );
     for (let index = 0; index < count; index++) workers.push(startWorker(index));
     // A worker that cannot start would leave the coordinator waiting for ever.
     await Promise.race([ready, ...workers.map((worker) => worker.message('ready').then(() => ready))]);
@@ -66,7 +70,11 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
 }
 
 /** One worker process for a coordinator that runs elsewhere, such as inside the calling process. */
-export function startLocalWorker(options: Pick<LocalClusterOptions, 'program' | 'model' | 'backend' | 'tokenFile' | 'memoryBytes'>, url: string, index: number): ChildProgram {
+export function startLocalWorker(
+  options: Pick<LocalClusterOptions, 'program' | 'model' | 'backend' | 'tokenFile' | 'memoryBytes'>,
+  url: string,
+  index: number,
+): ChildProgram {
   return startChild(options.program, `worker-${index}`, workerArgs(options, url, index));
 }
 
@@ -86,7 +94,11 @@ function coordinatorArgs(options: LocalClusterOptions): string[] {
   ];
 }
 
-function workerArgs(options: Pick<LocalClusterOptions, 'model' | 'backend' | 'tokenFile' | 'memoryBytes'>, url: string, index: number): string[] {
+function workerArgs(
+  options: Pick<LocalClusterOptions, 'model' | 'backend' | 'tokenFile' | 'memoryBytes'>,
+  url: string,
+  index: number,
+): string[] {
   const { model, backend, tokenFile, memoryBytes } = options;
   return [
     'worker',

@@ -28,6 +28,8 @@ export class Leases {
   }
 
   expired(nowMs: number): string[] {
-    return [...this.#heardMs].filter(([, heardMs]) => nowMs - heardMs > this.#terms.leaseMs).map(([workerId]) => workerId);
+    return [...this.#heardMs]
+      .filter(([, heardMs]) => nowMs - heardMs > this.#terms.leaseMs)
+      .map(([workerId]) => workerId);
   }
 }

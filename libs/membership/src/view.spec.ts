@@ -2,7 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { applyEvent, type ClusterView, EMPTY_VIEW, orphanedShards, type ViewEvent } from './view.ts';
 
-const person = (workerId: string) => ({ workerId, instance: `${workerId}-1`, capacityBytes: 1, backend: 'reference', peerName: 'memory' });
+const person = (workerId: string) => ({
+  workerId,
+  instance: `${workerId}-1`,
+  capacityBytes: 1,
+  backend: 'reference',
+  peerName: 'memory',
+});
 
 describe('applyEvent', () => {
   it('takes a worker from joining to ready and back to gone', () => {
@@ -35,23 +41,27 @@ describe('applyEvent', () => {
   it('never gives a shard to two workers and never lowers the epoch, whatever happens', () => {
     const ids = ['a', 'b', 'c'];
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.constantFrom('join', 'assign', 'ready', 'leave'), fc.constantFrom(...ids))), (steps) => {
-        let view: ClusterView = EMPTY_VIEW;
-        for (const [what, workerId] of steps) {
-          const before: ClusterView = view;
-          const member = view.members.find((other) => other.workerId === workerId);
-          const orphan = orphanedShards(view, 2)[0];
-          let event: ViewEvent | null = null;
-          if (what === 'join' && !member) event = { kind: 'joined', member: person(workerId) };
-          if (what === 'assign' && member?.shard === null && orphan !== undefined) event = { kind: 'assigned', workerId, shard: orphan };
-          if (what === 'ready' && member) event = { kind: 'ready', workerId, epoch: member.epoch };
-          if (what === 'leave' && member) event = { kind: 'left', workerId };
-          if (event) view = applyEvent(view, event);
-          const held = view.members.map((other) => other.shard).filter((shard) => shard !== null);
-          expect(new Set(held).size).toBe(held.length);
-          expect(view.epoch).toBeGreaterThanOrEqual(before.epoch);
-        }
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.constantFrom('join', 'assign', 'ready', 'leave'), fc.constantFrom(...ids))),
+        (steps) => {
+          let view: ClusterView = EMPTY_VIEW;
+          for (const [what, workerId] of steps) {
+            const before: ClusterView = view;
+            const member = view.members.find((other) => other.workerId === workerId);
+            const orphan = orphanedShards(view, 2)[0];
+            let event: ViewEvent | null = null;
+            if (what === 'join' && !member) event = { kind: 'joined', member: person(workerId) };
+            if (what === 'assign' && member?.shard === null && orphan !== undefined)
+              event = { kind: 'assigned', workerId, shard: orphan };
+            if (what === 'ready' && member) event = { kind: 'ready', workerId, epoch: member.epoch };
+            if (what === 'leave' && member) event = { kind: 'left', workerId };
+            if (event) view = applyEvent(view, event);
+            const held = view.members.map((other) => other.shard).filter((shard) => shard !== null);
+            expect(new Set(held).size).toBe(held.length);
+            expect(view.epoch).toBeGreaterThanOrEqual(before.epoch);
+          }
+        },
+      ),
     );
   });
 });

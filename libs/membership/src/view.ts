@@ -27,7 +27,10 @@ export interface ClusterView {
 export const EMPTY_VIEW: ClusterView = { epoch: 0, members: [] };
 
 export type ViewEvent =
-  | { kind: 'joined'; member: Pick<Member, 'workerId' | 'instance' | 'capacityBytes' | 'backend' | 'peerName'> }
+  | {
+      kind: 'joined';
+      member: Pick<Member, 'workerId' | 'instance' | 'capacityBytes' | 'backend' | 'peerName'>;
+    }
   | { kind: 'assigned'; workerId: string; shard: number }
   | { kind: 'ready'; workerId: string; epoch: number }
   | { kind: 'released'; workerId: string }
@@ -38,8 +41,14 @@ export function applyEvent(view: ClusterView, event: ViewEvent): ClusterView {
   const epoch = view.epoch + 1;
   const { members } = view;
   const change = (workerId: string, next: (member: Member) => Member): ClusterView => {
-    assert(members.some((member) => member.workerId === workerId), `${workerId} is a member`);
-    return { epoch, members: members.map((member) => (member.workerId === workerId ? next(member) : member)) };
+    assert(
+      members.some((member) => member.workerId === workerId),
+      `${workerId} is a member`,
+    );
+    return {
+      epoch,
+      members: members.map((member) => (member.workerId === workerId ? next(member) : member)),
+    };
   };
   switch (event.kind) {
     case 'joined':
@@ -56,7 +65,10 @@ export function applyEvent(view: ClusterView, event: ViewEvent): ClusterView {
     case 'released':
       return change(event.workerId, (member) => ({ ...member, state: 'standby', shard: null, epoch: 0 }));
     case 'left':
-      assert(members.some((member) => member.workerId === event.workerId), `${event.workerId} is a member`);
+      assert(
+        members.some((member) => member.workerId === event.workerId),
+        `${event.workerId} is a member`,
+      );
       return { epoch, members: members.filter((member) => member.workerId !== event.workerId) };
   }
 }

@@ -14,12 +14,17 @@ export interface Insertion {
  */
 export function parseInsertions(config: Pick<ModelConfig, 'memInsertWay' | 'nLayers'>): Insertion[] {
   const { memInsertWay: text, nLayers } = config;
-  if (text === 'full') return Array.from({ length: nLayers }, (_, block) => ({ readBlock: block, writeBlock: block }));
+  if (text === 'full')
+    return Array.from({ length: nLayers }, (_, block) => ({ readBlock: block, writeBlock: block }));
   if (text === 'no_mem') return [];
   const expected = 'expected "full", "no_mem" or "r:w/r:w/..." with block numbers; correct it';
   const insertions = text.split('/').map((entry) => {
     const match = /^(\d+):(\d+)$/.exec(entry);
-    if (!match) throw new OperatingError('CONFIG_INVALID', `config.json: mem_insert_way has the entry ${JSON.stringify(entry)}; ${expected}`);
+    if (!match)
+      throw new OperatingError(
+        'CONFIG_INVALID',
+        `config.json: mem_insert_way has the entry ${JSON.stringify(entry)}; ${expected}`,
+      );
     return { readBlock: Number(match[1]), writeBlock: Number(match[2]) };
   });
   const seen = new Set<number>();
@@ -30,7 +35,10 @@ export function parseInsertions(config: Pick<ModelConfig, 'memInsertWay' | 'nLay
         `config.json: mem_insert_way reads block ${readBlock}, but n_layers is ${nLayers}; expected a block of 0 to ${nLayers - 1}; correct it`,
       );
     if (seen.has(readBlock))
-      throw new OperatingError('CONFIG_INVALID', `config.json: mem_insert_way reads block ${readBlock} twice; expected each block once; correct it`);
+      throw new OperatingError(
+        'CONFIG_INVALID',
+        `config.json: mem_insert_way reads block ${readBlock} twice; expected each block once; correct it`,
+      );
     seen.add(readBlock);
   }
   return insertions;

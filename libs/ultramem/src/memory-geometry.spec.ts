@@ -7,13 +7,31 @@ const geometry = (config: object) => memoryGeometry(parseModelConfig({ n_layers:
 describe('memoryGeometry', () => {
   it('follows the sizes of SEMANTICS 5.1 for v2', () => {
     // Vector case v2_b: knum 10, 4 layers, share 0.5, key expand 2.
-    const v2 = geometry({ mem_knum: 10, mem_share_ratio: 0.5, mem_key_expand_time: 2, mem_head: 2, mem_q_for_each_tucker_rank: true, mem_pre_vdim: 16 });
-    expect(v2).toMatchObject({ tableRows: 400, windowRows: 196, windowStride: 100, keyCount: 28, virtualBlocks: 4, poolBlocks: 1, preWidth: 16, sharedTable: true });
+    const v2 = geometry({
+      mem_knum: 10,
+      mem_share_ratio: 0.5,
+      mem_key_expand_time: 2,
+      mem_head: 2,
+      mem_q_for_each_tucker_rank: true,
+      mem_pre_vdim: 16,
+    });
+    expect(v2).toMatchObject({
+      tableRows: 400,
+      windowRows: 196,
+      windowStride: 100,
+      keyCount: 28,
+      virtualBlocks: 4,
+      poolBlocks: 1,
+      preWidth: 16,
+      sharedTable: true,
+    });
     expect(virtualValueCount(v2!)).toBe(784);
   });
 
   it('ignores mem_value_expand_time for v1, as the reference does', () => {
-    expect(geometry({ mem_type: 'ultramem_v1', mem_knum: 128, mem_value_expand_time: 9, mem_insert_way: '0:1' })).toMatchObject({
+    expect(
+      geometry({ mem_type: 'ultramem_v1', mem_knum: 128, mem_value_expand_time: 9, mem_insert_way: '0:1' }),
+    ).toMatchObject({
       keyCount: 256,
       virtualBlocks: 4,
       poolBlocks: 4,

@@ -61,16 +61,26 @@ export function memoryGeometry(config: ModelConfig, v1: V1Constants = V1_CONSTAN
   const layerCount = parseInsertions(config).length;
   if (layerCount === 0) return null;
   if (!config.attentionNormWeight)
-    throw invalid('attention_layer_norm_with_affine is false; expected true, because memory norms need their weight; set it to true');
+    throw invalid(
+      'attention_layer_norm_with_affine is false; expected true, because memory norms need their weight; set it to true',
+    );
   const geometry = sizes(config, layerCount, v1);
   if (geometry.topK > geometry.keyCount)
-    throw invalid(`mem_knn is ${geometry.topK}, but there are only ${geometry.keyCount} keys per axis; expected mem_knn of at most that; lower it`);
+    throw invalid(
+      `mem_knn is ${geometry.topK}, but there are only ${geometry.keyCount} keys per axis; expected mem_knn of at most that; lower it`,
+    );
   if (geometry.valueWidth % geometry.coreCount !== 0)
-    throw invalid(`mem_vdim is ${geometry.valueWidth}; expected a multiple of the ${geometry.coreCount} Tucker cores; correct it`);
+    throw invalid(
+      `mem_vdim is ${geometry.valueWidth}; expected a multiple of the ${geometry.coreCount} Tucker cores; correct it`,
+    );
   if (geometry.tableRows >= 2 ** 32)
-    throw invalid(`the value table has ${geometry.tableRows} rows; expected fewer than 2^32, because slots travel as 32-bit numbers; lower mem_knum`);
+    throw invalid(
+      `the value table has ${geometry.tableRows} rows; expected fewer than 2^32, because slots travel as 32-bit numbers; lower mem_knum`,
+    );
   if (geometry.poolBlocks > 256)
-    throw invalid(`the memory has ${geometry.poolBlocks} virtual blocks; expected at most 256, because blocks travel as bytes; lower mem_key_expand_time`);
+    throw invalid(
+      `the memory has ${geometry.poolBlocks} virtual blocks; expected at most 256, because blocks travel as bytes; lower mem_key_expand_time`,
+    );
   return geometry;
 }
 
@@ -87,7 +97,10 @@ function sizes(config: ModelConfig, layerCount: number, v1: V1Constants): Memory
   const n0 = config.memKnum;
   switch (config.memFamily) {
     case 'ultramem_v1': {
-      if (config.memHead > 2) throw invalid(`mem_head is ${config.memHead}; expected 1 or 2, because v1 has one query for two heads; lower it`);
+      if (config.memHead > 2)
+        throw invalid(
+          `mem_head is ${config.memHead}; expected 1 or 2, because v1 has one query for two heads; lower it`,
+        );
       const expand = Math.floor(Math.sqrt(v1.valueExpand));
       return {
         ...shared,
@@ -108,7 +121,9 @@ function sizes(config: ModelConfig, layerCount: number, v1: V1Constants): Memory
     }
     case 'ultramem_v2': {
       if (config.memShareRatio > 1)
-        throw invalid(`mem_share_ratio is ${config.memShareRatio}; expected above 0 and at most 1; correct it`);
+        throw invalid(
+          `mem_share_ratio is ${config.memShareRatio}; expected above 0 and at most 1; correct it`,
+        );
       const groups = config.memQForEachTuckerRank ? 2 : 1;
       if (config.memHead > 2 * groups)
         throw invalid(
@@ -116,7 +131,10 @@ function sizes(config: ModelConfig, layerCount: number, v1: V1Constants): Memory
         );
       const tableRows = n0 * n0 * layerCount;
       const n = Math.floor(Math.sqrt(tableRows * config.memShareRatio));
-      if (n === 0) throw invalid(`mem_share_ratio ${config.memShareRatio} leaves a layer no row; expected at least one; raise it`);
+      if (n === 0)
+        throw invalid(
+          `mem_share_ratio ${config.memShareRatio} leaves a layer no row; expected at least one; raise it`,
+        );
       const blocks = config.memKeyExpandTime ** 2;
       if (config.memValueExpandTime !== 1 && config.memValueExpandTime !== blocks)
         throw invalid(
@@ -141,7 +159,9 @@ function sizes(config: ModelConfig, layerCount: number, v1: V1Constants): Memory
     }
     case 'memory_plus':
       if (config.memVdim !== config.dModel)
-        throw invalid(`mem_vdim is ${config.memVdim}; expected d_model (${config.dModel}) for memory_plus; correct it`);
+        throw invalid(
+          `mem_vdim is ${config.memVdim}; expected d_model (${config.dModel}) for memory_plus; correct it`,
+        );
       return {
         ...shared,
         keyCount: n0,

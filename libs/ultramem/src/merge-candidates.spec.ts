@@ -6,14 +6,21 @@ import { collapseScore, mergeCandidates } from './merge-candidates.ts';
 import { parseModelConfig } from './model-config.ts';
 import { topK } from './top-k.ts';
 
-const geometry = memoryGeometry(parseModelConfig({ n_layers: 1, mem_type: 'ultramem_v1', mem_knum: 10, mem_knn: 4, mem_head: 2 }))!;
+const geometry = memoryGeometry(
+  parseModelConfig({ n_layers: 1, mem_type: 'ultramem_v1', mem_knum: 10, mem_knn: 4, mem_head: 2 }),
+)!;
 const { headCount, topK: k, keyCount, rank } = geometry;
 const collapse = { row: Float32Array.of(1, 0.5, -1, 2), column: Float32Array.of(0.25, 1, 1, 1) };
 
 /** Best keys of [start, end) of one score table, as a worker answers. */
 function part(refined: Float32Array, start: number, end: number): Candidates {
   const perSide = Math.min(k, end - start);
-  const answer = { tokenCount: 1, perSide, index: new Uint32Array(headCount * 2 * perSide), refined: new Float32Array(headCount * 2 * perSide * rank) };
+  const answer = {
+    tokenCount: 1,
+    perSide,
+    index: new Uint32Array(headCount * 2 * perSide),
+    refined: new Float32Array(headCount * 2 * perSide * rank),
+  };
   for (let list = 0; list < headCount * 2; list++) {
     const vector = list % 2 === 0 ? collapse.row : collapse.column;
     const scores = new Float64Array(end - start).map((_, i) =>
@@ -23,7 +30,8 @@ function part(refined: Float32Array, start: number, end: number): Candidates {
     topK(scores, scores.length, perSide, best, 0);
     best.forEach((at, j) => {
       answer.index[list * perSide + j] = start + at;
-      for (let r = 0; r < rank; r++) answer.refined[(list * perSide + j) * rank + r] = refined[(list * keyCount + start + at) * rank + r]!;
+      for (let r = 0; r < rank; r++)
+        answer.refined[(list * perSide + j) * rank + r] = refined[(list * keyCount + start + at) * rank + r]!;
     });
   }
   return answer;
@@ -34,7 +42,10 @@ describe('mergeCandidates', () => {
     const score = fc.integer({ min: -3, max: 3 }); // few values: many ties
     fc.assert(
       fc.property(
-        fc.array(score, { minLength: headCount * 2 * keyCount * rank, maxLength: headCount * 2 * keyCount * rank }),
+        fc.array(score, {
+          minLength: headCount * 2 * keyCount * rank,
+          maxLength: headCount * 2 * keyCount * rank,
+        }),
         fc.uniqueArray(fc.integer({ min: 1, max: keyCount - 1 }), { maxLength: 6 }),
         fc.boolean(),
         (scores, cuts, backwards) => {

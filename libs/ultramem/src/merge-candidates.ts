@@ -7,7 +7,11 @@ import { topK } from './top-k.ts';
  * Exact union of the workers' candidates: each part holds the best of its own key rows, so the best `topK` of all keys
  * are among them (DESIGN section 3, step 3). The parts' key ranges must not overlap; their order does not matter.
  */
-export function mergeCandidates(geometry: MemoryGeometry, collapse: CollapseVectors, parts: readonly Candidates[]): Candidates {
+export function mergeCandidates(
+  geometry: MemoryGeometry,
+  collapse: CollapseVectors,
+  parts: readonly Candidates[],
+): Candidates {
   const { headCount, topK: k, rank } = geometry;
   const tokenCount = parts[0]!.tokenCount;
   const total = parts.reduce((sum, part) => sum + part.perSide, 0);
@@ -40,7 +44,8 @@ export function mergeCandidates(geometry: MemoryGeometry, collapse: CollapseVect
     for (let j = 0; j < k; j++) {
       const from = best[j]!;
       merged.index[list * k + j] = index[from]!;
-      for (let r = 0; r < rank; r++) merged.refined[(list * k + j) * rank + r] = source[from]![origin[from]! + r]!;
+      for (let r = 0; r < rank; r++)
+        merged.refined[(list * k + j) * rank + r] = source[from]![origin[from]! + r]!;
     }
   }
   return merged;
@@ -50,7 +55,13 @@ export function mergeCandidates(geometry: MemoryGeometry, collapse: CollapseVect
  * Collapsed score of one key: the refined scores of its ranks, as they travel (f32), times u or v, in f64 (SEMANTICS 4.3).
  * The same function on workers and coordinator, so that both order alike.
  */
-export function collapseScore(refined: Float32Array, at: number, vector: Float32Array, vectorAt: number, rank: number): number {
+export function collapseScore(
+  refined: Float32Array,
+  at: number,
+  vector: Float32Array,
+  vectorAt: number,
+  rank: number,
+): number {
   let sum = 0;
   for (let r = 0; r < rank; r++) sum += refined[at + r]! * vector[vectorAt + r]!;
   return sum;

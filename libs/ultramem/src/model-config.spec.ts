@@ -12,11 +12,20 @@ const code = (config: unknown): string => {
 
 describe('parseModelConfig', () => {
   it('fills in the defaults of the reference', () => {
-    expect(parseModelConfig({})).toMatchObject({ dModel: 768, nHeads: 12, nKvHeads: 12, mlpHiddenSize: 3072, normKind: 'layer', memInsertWay: 'full' });
+    expect(parseModelConfig({})).toMatchObject({
+      dModel: 768,
+      nHeads: 12,
+      nKvHeads: 12,
+      mlpHiddenSize: 3072,
+      normKind: 'layer',
+      memInsertWay: 'full',
+    });
   });
 
   it('lets embedding_size null mean vocab_size and multi_query_attention mean one key/value head', () => {
-    expect(parseModelConfig({ vocab_size: 100, embedding_size: null, multi_query_attention: true })).toMatchObject({ embeddingSize: 100, nKvHeads: 1 });
+    expect(
+      parseModelConfig({ vocab_size: 100, embedding_size: null, multi_query_attention: true }),
+    ).toMatchObject({ embeddingSize: 100, nKvHeads: 1 });
   });
 
   it.each([

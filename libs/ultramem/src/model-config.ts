@@ -144,7 +144,9 @@ const EXPECTED: Record<Kind, string> = {
  */
 export function parseModelConfig(json: unknown): ModelConfig {
   if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw invalid('config.json is not an object; expected the model section of the reference; take the config.json beside the checkpoint');
+    throw invalid(
+      'config.json is not an object; expected the model section of the reference; take the config.json beside the checkpoint',
+    );
   const given = json as Record<string, unknown>;
   const unknown = Object.keys(given).filter((key) => !Object.hasOwn(KEYS, key));
   if (unknown.length > 0)
@@ -155,7 +157,9 @@ export function parseModelConfig(json: unknown): ModelConfig {
     const [kind, fallback, nullable] = KEYS[key]!;
     const found = given[key] === undefined ? fallback : given[key];
     if (!(found === null && nullable) && !isOfKind(found, kind))
-      throw invalid(`config.json: ${key} is ${JSON.stringify(found)}; expected ${EXPECTED[kind]}${nullable ? ' or null' : ''}; correct it`);
+      throw invalid(
+        `config.json: ${key} is ${JSON.stringify(found)}; expected ${EXPECTED[kind]}${nullable ? ' or null' : ''}; correct it`,
+      );
     return found as T;
   };
   for (const key of Object.keys(KEYS)) value(key);
@@ -163,12 +167,16 @@ export function parseModelConfig(json: unknown): ModelConfig {
   const oneOf = <T extends string>(key: string, allowed: readonly T[]): T => {
     const found = value<string>(key);
     if (!allowed.includes(found as T))
-      throw invalid(`config.json: ${key} is ${JSON.stringify(found)}; expected one of ${allowed.join(', ')}; correct it`);
+      throw invalid(
+        `config.json: ${key} is ${JSON.stringify(found)}; expected one of ${allowed.join(', ')}; correct it`,
+      );
     return found as T;
   };
   oneOf('block_type', ['sequential']);
   if (value<number>('block_group_size') !== 1)
-    throw invalid(`config.json: block_group_size is ${value<number>('block_group_size')}; expected 1, the only value the reference runs; set it to 1`);
+    throw invalid(
+      `config.json: block_group_size is ${value<number>('block_group_size')}; expected 1, the only value the reference runs; set it to 1`,
+    );
 
   const dModel = value<number>('d_model');
   const nHeads = value<number>('n_heads');
@@ -180,22 +188,35 @@ export function parseModelConfig(json: unknown): ModelConfig {
     );
   const nKvHeads = kvHeads ?? (multiQuery ? 1 : nHeads);
   if (dModel % nHeads !== 0)
-    throw invalid(`config.json: d_model ${dModel} is not a multiple of n_heads ${nHeads}; expected equal heads; correct one of them`);
+    throw invalid(
+      `config.json: d_model ${dModel} is not a multiple of n_heads ${nHeads}; expected equal heads; correct one of them`,
+    );
   if (nHeads % nKvHeads !== 0)
-    throw invalid(`config.json: n_heads ${nHeads} is not a multiple of n_kv_heads ${nKvHeads}; expected whole groups; correct one of them`);
+    throw invalid(
+      `config.json: n_heads ${nHeads} is not a multiple of n_kv_heads ${nKvHeads}; expected whole groups; correct one of them`,
+    );
   const rope = value<boolean>('rope');
   const alibi = value<boolean>('alibi');
-  if (rope && alibi) throw invalid('config.json: rope and alibi are both true; expected at most one kind of position; set one to false');
+  if (rope && alibi)
+    throw invalid(
+      'config.json: rope and alibi are both true; expected at most one kind of position; set one to false',
+    );
   if (rope && (dModel / nHeads) % 2 !== 0)
-    throw invalid(`config.json: rope needs an even head width, but d_model / n_heads is ${dModel / nHeads}; expected an even number; correct n_heads`);
+    throw invalid(
+      `config.json: rope needs an even head width, but d_model / n_heads is ${dModel / nHeads}; expected an even number; correct n_heads`,
+    );
   const activation = oneOf('activation_type', ['swiglu', 'gelu', 'relu'] as const);
   const mlpHiddenSize = value<number | null>('mlp_hidden_size') ?? value<number>('mlp_ratio') * dModel;
   if (!Number.isInteger(mlpHiddenSize) || (activation === 'swiglu' && mlpHiddenSize % 2 !== 0))
-    throw invalid(`config.json: the MLP width is ${mlpHiddenSize}; expected a whole ${activation === 'swiglu' ? 'even ' : ''}number; correct mlp_hidden_size`);
+    throw invalid(
+      `config.json: the MLP width is ${mlpHiddenSize}; expected a whole ${activation === 'swiglu' ? 'even ' : ''}number; correct mlp_hidden_size`,
+    );
   const vocabSize = value<number>('vocab_size');
   const embeddingSize = value<number | null>('embedding_size') ?? vocabSize;
   if (embeddingSize < vocabSize)
-    throw invalid(`config.json: embedding_size ${embeddingSize} is smaller than vocab_size ${vocabSize}; expected at least as many rows as tokens; correct it`);
+    throw invalid(
+      `config.json: embedding_size ${embeddingSize} is smaller than vocab_size ${vocabSize}; expected at least as many rows as tokens; correct it`,
+    );
   const layerNormType = oneOf('layer_norm_type', ['rms', 'default', 'low_precision'] as const);
   const normWeight = value<boolean>('layer_norm_with_affine');
   const normBias = value<boolean | null>('bias_for_layer_norm') ?? value<boolean>('include_bias');

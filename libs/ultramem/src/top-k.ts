@@ -26,10 +26,20 @@ export function topK(
   for (let position = 0; position < count; position++) {
     const score = scores[position]!;
     if (Number.isNaN(score))
-      throw new OperatingError('NON_FINITE_SCORE', 'a score is NaN; expected finite queries and keys; check the checkpoint and the input');
-    if (held === k && !comesBefore(score, tieBreak(position), scores[into[at + k - 1]!]!, tieBreak(into[at + k - 1]!))) continue;
+      throw new OperatingError(
+        'NON_FINITE_SCORE',
+        'a score is NaN; expected finite queries and keys; check the checkpoint and the input',
+      );
+    if (
+      held === k &&
+      !comesBefore(score, tieBreak(position), scores[into[at + k - 1]!]!, tieBreak(into[at + k - 1]!))
+    )
+      continue;
     let place = held < k ? held++ : k - 1;
-    while (place > 0 && comesBefore(score, tieBreak(position), scores[into[at + place - 1]!]!, tieBreak(into[at + place - 1]!))) {
+    while (
+      place > 0 &&
+      comesBefore(score, tieBreak(position), scores[into[at + place - 1]!]!, tieBreak(into[at + place - 1]!))
+    ) {
       into[at + place] = into[at + place - 1]!;
       place--;
     }

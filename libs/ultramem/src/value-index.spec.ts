@@ -4,7 +4,14 @@ import { parseModelConfig } from './model-config.ts';
 import { addressValues, parseShuffleIndex } from './value-index.ts';
 
 const geometry = memoryGeometry(
-  parseModelConfig({ n_layers: 3, mem_knum: 4, mem_share_ratio: 1, mem_key_expand_time: 2, mem_value_expand_time: 4, mem_knn: 4 }),
+  parseModelConfig({
+    n_layers: 3,
+    mem_knum: 4,
+    mem_share_ratio: 1,
+    mem_key_expand_time: 2,
+    mem_value_expand_time: 4,
+    mem_knn: 4,
+  }),
 )!; // 48 rows; windows of 36 rows that start at 0, 16, 32; 4 blocks, 144 virtual values
 
 describe('addressValues', () => {
@@ -17,7 +24,9 @@ describe('addressValues', () => {
 
   it('keeps one block where pooling sums them anyway', () => {
     const summed = { ...geometry, poolBlocks: 1 };
-    expect([...addressValues(summed, 0, Float64Array.of(143), new Uint32Array(144).fill(100)).block]).toEqual([0]);
+    expect([...addressValues(summed, 0, Float64Array.of(143), new Uint32Array(144).fill(100)).block]).toEqual(
+      [0],
+    );
   });
 });
 

@@ -40,7 +40,11 @@ export function addressValues(
  *
  * @throws OperatingError CHECKPOINT_INVALID naming the first offending entry.
  */
-export function parseShuffleIndex(geometry: MemoryGeometry, stored: BigInt64Array, tensorName: string): ShuffleIndex {
+export function parseShuffleIndex(
+  geometry: MemoryGeometry,
+  stored: BigInt64Array,
+  tensorName: string,
+): ShuffleIndex {
   const length = virtualValueCount(geometry);
   assert(stored.length === length, 'the shape of the shuffle was checked with the header');
   const shuffle = length < 2 ** 32 ? new Uint32Array(length) : new Float64Array(length);

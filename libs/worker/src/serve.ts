@@ -5,17 +5,31 @@ import { queryGroupOfHead } from '@ultramem/ultramem';
 import type { ResidentShard } from './resident-shard.ts';
 
 /** The best keys of this shard's key rows for each token, head and side. */
-export async function serveScore(shard: ResidentShard, kernels: Kernels, message: MessageOfKind<'score'>): Promise<Answer<MessageOfKind<'candidates'>>> {
+export async function serveScore(
+  shard: ResidentShard,
+  kernels: Kernels,
+  message: MessageOfKind<'score'>,
+): Promise<Answer<MessageOfKind<'candidates'>>> {
   const { geometry } = shard;
   const { keys, collapse } = layerOf(shard, message.layer);
-  if (keys === null) throw mismatch('a score request', 'this worker holds no keys', 'requests for what it was assigned');
-  if (message.groupCount !== geometry.queryGroupUsed || message.query.length !== message.tokenCount * message.groupCount * 2 * geometry.keyWidth)
-    throw mismatch('a score request', `its query has ${message.query.length} numbers in ${message.groupCount} groups`, `[${message.tokenCount}, ${geometry.queryGroupUsed}, 2, ${geometry.keyWidth}]`);
+  if (keys === null)
+    throw mismatch('a score request', 'this worker holds no keys', 'requests for what it was assigned');
+  if (
+    message.groupCount !== geometry.queryGroupUsed ||
+    message.query.length !== message.tokenCount * message.groupCount * 2 * geometry.keyWidth
+  )
+    throw mismatch(
+      'a score request',
+      `its query has ${message.query.length} numbers in ${message.groupCount} groups`,
+      `[${message.tokenCount}, ${geometry.queryGroupUsed}, 2, ${geometry.keyWidth}]`,
+    );
   const found = await kernels.scoreKeys(keys, {
     query: message.query,
     tokenCount: message.tokenCount,
     groupCount: message.groupCount,
-    groupOfHead: Uint32Array.from({ length: geometry.headCount }, (_, head) => queryGroupOfHead(geometry, head)),
+    groupOfHead: Uint32Array.from({ length: geometry.headCount }, (_, head) =>
+      queryGroupOfHead(geometry, head),
+    ),
     collapse,
     k: message.topK,
   });
@@ -23,26 +37,55 @@ export async function serveScore(shard: ResidentShard, kernels: Kernels, message
 }
 
 /** Partial dot products of pre-value rows with this shard's columns of the query (partitions that cut columns). */
-export async function servePrescore(shard: ResidentShard, kernels: Kernels, message: MessageOfKind<'prescore'>): Promise<Answer<MessageOfKind<'dots'>>> {
+export async function servePrescore(
+  shard: ResidentShard,
+  kernels: Kernels,
+  message: MessageOfKind<'prescore'>,
+): Promise<Answer<MessageOfKind<'dots'>>> {
   const { pre } = layerOf(shard, message.layer);
-  if (pre === null) throw mismatch('a prescore request', 'the model has no pre-values', 'requests for what this worker was assigned');
+  if (pre === null)
+    throw mismatch(
+      'a prescore request',
+      'the model has no pre-values',
+      'requests for what this worker was assigned',
+    );
   const width = pre.columns.end - pre.columns.start;
   if (message.query.length !== message.tokenCount * width)
-    throw mismatch('a prescore request', `its query has ${message.query.length} numbers`, `[${message.tokenCount}, ${width}]`);
+    throw mismatch(
+      'a prescore request',
+      `its query has ${message.query.length} numbers`,
+      `[${message.tokenCount}, ${width}]`,
+    );
   const { tokenCount, entryStart, slot, query } = message;
   return { kind: 'dots', dots: await kernels.dotRows(pre, { tokenCount, entryStart, slot, query }) };
 }
 
 /** Gathers, weights and sums this shard's rows (or its columns of them); one partial vector per token and block. */
-export async function servePool(shard: ResidentShard, kernels: Kernels, message: MessageOfKind<'pool'>): Promise<Answer<MessageOfKind<'pooled'>>> {
+export async function servePool(
+  shard: ResidentShard,
+  kernels: Kernels,
+  message: MessageOfKind<'pool'>,
+): Promise<Answer<MessageOfKind<'pooled'>>> {
   const { geometry } = shard;
   const { values, pre } = layerOf(shard, message.layer);
-  if (values === null) throw mismatch('a pool request', 'this worker holds no values', 'requests for what it was assigned');
+  if (values === null)
+    throw mismatch('a pool request', 'this worker holds no values', 'requests for what it was assigned');
   if (message.coreCount !== geometry.coreCount || message.blockCount !== geometry.poolBlocks)
-    throw mismatch('a pool request', `it has ${message.coreCount} cores and ${message.blockCount} blocks`, `${geometry.coreCount} and ${geometry.poolBlocks}`);
+    throw mismatch(
+      'a pool request',
+      `it has ${message.coreCount} cores and ${message.blockCount} blocks`,
+      `${geometry.coreCount} and ${geometry.poolBlocks}`,
+    );
   const gated = message.preQuery.length > 0;
-  if (gated && (pre === null || message.preQuery.length !== message.tokenCount * (pre.columns.end - pre.columns.start)))
-    throw mismatch('a pool request', `its pre-query has ${message.preQuery.length} numbers`, `[${message.tokenCount}, ${geometry.preWidth}] on a worker with whole rows`);
+  if (
+    gated &&
+    (pre === null || message.preQuery.length !== message.tokenCount * (pre.columns.end - pre.columns.start))
+  )
+    throw mismatch(
+      'a pool request',
+      `its pre-query has ${message.preQuery.length} numbers`,
+      `[${message.tokenCount}, ${geometry.preWidth}] on a worker with whole rows`,
+    );
   const pooled = await kernels.pool(values, {
     tokenCount: message.tokenCount,
     entryStart: message.entryStart,
@@ -51,7 +94,8 @@ export async function servePool(shard: ResidentShard, kernels: Kernels, message:
     blockCount: message.blockCount,
     weight: message.weight,
     coreCount: message.coreCount,
-    pre: gated && pre !== null ? { table: pre, query: message.preQuery, activation: message.activation } : null,
+    pre:
+      gated && pre !== null ? { table: pre, query: message.preQuery, activation: message.activation } : null,
   });
   return { kind: 'pooled', pooled };
 }
@@ -60,10 +104,18 @@ type Answer<M> = Omit<M, 'id' | 'computeMs'>;
 
 function layerOf(shard: ResidentShard, layer: number): ResidentShard['tables']['layers'][number] {
   const held = shard.tables.layers[layer];
-  if (held === undefined) throw mismatch('a request', `it asks for memory layer ${layer}`, `0 to ${shard.tables.layers.length - 1}`);
+  if (held === undefined)
+    throw mismatch(
+      'a request',
+      `it asks for memory layer ${layer}`,
+      `0 to ${shard.tables.layers.length - 1}`,
+    );
   return held;
 }
 
 function mismatch(what: string, wrong: string, expected: string): OperatingError {
-  return new OperatingError('UNEXPECTED_MESSAGE', `${what} does not fit the assigned shard: ${wrong}; expected ${expected}; use the same checkpoint and version everywhere`);
+  return new OperatingError(
+    'UNEXPECTED_MESSAGE',
+    `${what} does not fit the assigned shard: ${wrong}; expected ${expected}; use the same checkpoint and version everywhere`,
+  );
 }

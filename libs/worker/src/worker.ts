@@ -2,7 +2,14 @@ import type { Checkpoint } from '@ultramem/checkpoint';
 import type { Clock, Random } from '@ultramem/environment';
 import { assert, OperatingError } from '@ultramem/invariant';
 import type { Kernels } from '@ultramem/kernels';
-import { codedError, type Notice, PROTOCOL_MAX, PROTOCOL_MIN, type Request, type RequestKind } from '@ultramem/protocol';
+import {
+  codedError,
+  type Notice,
+  PROTOCOL_MAX,
+  PROTOCOL_MIN,
+  type Request,
+  type RequestKind,
+} from '@ultramem/protocol';
 import { type AnswerBody, backoffMs, type Channel, openChannel, type Transport } from '@ultramem/transport';
 import { type JoinState, nextState } from './join.ts';
 import { invalidAssignment, loadShard, type ResidentShard } from './resident-shard.ts';
@@ -45,7 +52,16 @@ export interface Worker {
 
 const BACKOFF = { firstMs: 100, maxMs: 3_000 };
 
-const ACCEPTED: ReadonlySet<RequestKind | Notice['kind']> = new Set(['welcome', 'failure', 'leave', 'assign', 'heartbeat', 'score', 'prescore', 'pool']);
+const ACCEPTED: ReadonlySet<RequestKind | Notice['kind']> = new Set([
+  'welcome',
+  'failure',
+  'leave',
+  'assign',
+  'heartbeat',
+  'score',
+  'prescore',
+  'pool',
+]);
 
 /** Joins a coordinator, holds what it assigns, answers for it, and joins again when the coordinator comes back. */
 export function startWorker(options: WorkerOptions): Worker {
@@ -85,7 +101,13 @@ class WorkerProcess {
         if (!(error instanceof OperatingError) || !error.retriable) throw error;
         if (clock.nowMs() - aloneSinceMs >= connectTimeoutMs) throw this.#gaveUp(error);
       }
-      if (!this.#left()) await this.#sleep(Math.min(backoffMs(attempt++, BACKOFF, this.#options.random), Math.max(1, aloneSinceMs + connectTimeoutMs - clock.nowMs())));
+      if (!this.#left())
+        await this.#sleep(
+          Math.min(
+            backoffMs(attempt++, BACKOFF, this.#options.random),
+            Math.max(1, aloneSinceMs + connectTimeoutMs - clock.nowMs()),
+          ),
+        );
     }
   }
 
@@ -128,7 +150,8 @@ class WorkerProcess {
             leaseMs = notice.leaseMs;
             watchSilence();
             this.#to('standby', `welcomed by cluster ${notice.clusterId}`);
-          } else if (notice.kind === 'failure') refusal = new OperatingError(notice.code, notice.message, { retriable: notice.retriable });
+          } else if (notice.kind === 'failure')
+            refusal = new OperatingError(notice.code, notice.message, { retriable: notice.retriable });
         },
         onClose: (reason) => {
           stopWatching();
@@ -144,7 +167,8 @@ class WorkerProcess {
       let stopWatching: () => void = () => {};
       const watchSilence = (): void => {
         stopWatching = clock.after(leaseMs / 2, () => {
-          if (clock.nowMs() - lastHeardMs > leaseMs) channel.close(`the coordinator was silent for ${Math.round(leaseMs)} ms`);
+          if (clock.nowMs() - lastHeardMs > leaseMs)
+            channel.close(`the coordinator was silent for ${Math.round(leaseMs)} ms`);
           else watchSilence();
         });
       };
@@ -154,8 +178,22 @@ class WorkerProcess {
 
   #hello(): Notice {
     const { software, token, workerId, instance, capacityBytes, kernels, checkpoint } = this.#options;
-    const worker = { workerId, instance, capacityBytes, backend: kernels.backend, fingerprint: checkpoint.fingerprint };
-    return { kind: 'hello', protocolMin: PROTOCOL_MIN, protocolMax: PROTOCOL_MAX, software, role: 'worker', token, worker };
+    const worker = {
+      workerId,
+      instance,
+      capacityBytes,
+      backend: kernels.backend,
+      fingerprint: checkpoint.fingerprint,
+    };
+    return {
+      kind: 'hello',
+      protocolMin: PROTOCOL_MIN,
+      protocolMax: PROTOCOL_MAX,
+      software,
+      role: 'worker',
+      token,
+      worker,
+    };
   }
 
   async #serve(request: Request): Promise<AnswerBody> {
@@ -169,7 +207,9 @@ class WorkerProcess {
       case 'prescore':
         return this.#timed(() => servePrescore(this.#shardOf(request.epoch), this.#options.kernels, request));
       case 'pool': {
-        const answer = await this.#timed(() => servePool(this.#shardOf(request.epoch), this.#options.kernels, request));
+        const answer = await this.#timed(() =>
+          servePool(this.#shardOf(request.epoch), this.#options.kernels, request),
+        );
         this.#rowsRead += request.slot.length;
         return answer;
       }
@@ -183,7 +223,10 @@ class WorkerProcess {
     assert(geometry !== null, 'a worker is only started for models with memory layers');
     const reason = invalidAssignment(request, geometry);
     if (reason !== null)
-      throw codedError('UNEXPECTED_MESSAGE', `the assignment does not fit this checkpoint: ${reason}; expected a slice of it; use the same checkpoint everywhere`);
+      throw codedError(
+        'UNEXPECTED_MESSAGE',
+        `the assignment does not fit this checkpoint: ${reason}; expected a slice of it; use the same checkpoint everywhere`,
+      );
     const channel = this.#channel;
     this.#to('loading', `assigned shard ${request.shard}`);
     // One load at a time: after a lost connection an earlier one may still run, and its tables are then taken over.
@@ -192,7 +235,10 @@ class WorkerProcess {
     const shard = await load;
     if (this.#left()) shard.tables.release();
     if (this.#channel !== channel || this.#left())
-      throw codedError('CONNECTION_LOST', 'the coordinator was lost while a shard was loading; expected it to wait; it assigns the shard again when this worker is back');
+      throw codedError(
+        'CONNECTION_LOST',
+        'the coordinator was lost while a shard was loading; expected it to wait; it assigns the shard again when this worker is back',
+      );
     const { residentBytes } = shard.tables;
     this.#to('ready', `holds shard ${request.shard}`);
     this.#options.onEvent({ kind: 'ready', shard: request.shard, epoch: request.epoch, residentBytes });
@@ -206,7 +252,12 @@ class WorkerProcess {
     const held = this.#shard;
     this.#shard = null; // nothing is answered from a slice on its way
     await Promise.allSettled(this.#answering);
-    this.#shard = await loadShard(request, held, { checkpoint, geometry, kernels, onProgress: (loadedBytes, totalBytes) => onEvent({ kind: 'loading', loadedBytes, totalBytes }) });
+    this.#shard = await loadShard(request, held, {
+      checkpoint,
+      geometry,
+      kernels,
+      onProgress: (loadedBytes, totalBytes) => onEvent({ kind: 'loading', loadedBytes, totalBytes }),
+    });
     return this.#shard;
   }
 
@@ -239,9 +290,15 @@ class WorkerProcess {
 
   #shardOf(epoch: number): ResidentShard {
     if (this.#shard === null)
-      throw codedError('NOT_READY', 'this worker holds no shard yet; expected requests after its ready; ask again in a moment');
+      throw codedError(
+        'NOT_READY',
+        'this worker holds no shard yet; expected requests after its ready; ask again in a moment',
+      );
     if (this.#shard.epoch !== epoch)
-      throw codedError('STALE_EPOCH', `the request is for epoch ${epoch}, this shard is of epoch ${this.#shard.epoch}; expected the same; ask again with the current plan`);
+      throw codedError(
+        'STALE_EPOCH',
+        `the request is for epoch ${epoch}, this shard is of epoch ${this.#shard.epoch}; expected the same; ask again with the current plan`,
+      );
     return this.#shard;
   }
 

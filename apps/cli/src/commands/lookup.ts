@@ -1,0 +1,96 @@
+import { wholeNumber } from '@ultramem/command-line';
+import { formatBytes } from '@ultramem/planner';
+import type { MessageOfKind } from '@ultramem/protocol';
+import { Command } from 'commander';
+import { coordinatorOption, tokenFileOption, withClient } from '../coordinator-option.ts';
+import { printTable } from '../print-table.ts';
+
+type Explanation = Omit<MessageOfKind<'explanation'>, 'id' | 'kind'>;
+
+/** Winners and candidates shown of each head; `--json` has all. */
+const SHOWN = 8;
+
+/** `ultramem lookup`: one token's retrieval explained by a running cluster. */
+export function lookupCommand(): Command {
+  return new Command('lookup')
+    .description(
+      "Explain one token's memory lookup: candidates, winners with scores, slots, owners, bytes, time per phase.",
+    )
+    .addOption(coordinatorOption())
+    .addOption(tokenFileOption())
+    .requiredOption('--prompt <text>', 'text that ends in the token, or holds it')
+    .option('--position <number>', 'which token of the text, from 0 (default: the last)')
+    .option('--layer <number>', 'which memory layer, from 0 (default: the first)')
+    .option('--json', 'print everything as JSON')
+    .addHelpText('after', '\nExample:\n  ultramem lookup --prompt "To be, or not to be" --layer 1')
+    .action(
+      async (flags: {
+        coordinator?: string;
+        tokenFile?: string;
+        prompt: string;
+        position?: string;
+        layer?: string;
+        json?: boolean;
+      }) => {
+        const position = flags.position === undefined ? null : wholeNumber('--position', 0)(flags.position);
+        const layer = flags.layer === undefined ? null : wholeNumber('--layer', 0)(flags.layer);
+        const {
+          id: _,
+          kind: __,
+          ...explanation
+        } = await withClient(flags, (client) => client.explain({ text: flags.prompt, position, layer }));
+        process.stdout.write(
+          `${flags.json ? JSON.stringify(explanation) : describeExplanation(explanation)}\n`,
+        );
+      },
+    );
+}
+
+export function describeExplanation(explanation: Explanation): string {
+  const { token, layer, heads } = explanation;
+  const list = (keys: readonly { index: number; score: number }[]) =>
+    keys
+      .slice(0, SHOWN)
+      .map(({ index, score }) => `${index} (${score.toFixed(3)})`)
+      .join(', ') + (keys.length > SHOWN ? `, ... ${keys.length} in all` : '');
+  const lines = [
+    `token ${token.position} ${JSON.stringify(token.text)} (id ${token.tokenId}), memory layer ${layer.number}: reads block ${layer.readBlock}, adds after block ${layer.writeBlock}`,
+    `partition ${explanation.partition}, keys scored on the ${explanation.scoredBy}`,
+  ];
+  for (const [number, head] of heads.entries()) {
+    lines.push('', `head ${number}`, `  rows     ${list(head.rows)}`, `  columns  ${list(head.columns)}`, '');
+    const rows = head.winners
+      .slice(0, SHOWN)
+      .map(({ virtualIndex, row, column, score, weight, block, slot, shard }) => [
+        ...[virtualIndex, row, column].map(String),
+        score.toFixed(4),
+        weight.toFixed(4),
+        ...[block, slot, shard].map(String),
+      ]);
+    lines.push(
+      indent(printTable(['winner', 'row', 'column', 'score', 'weight', 'block', 'slot', 'shard'], rows)),
+    );
+    if (head.winners.length > SHOWN) lines.push(`  ... ${head.winners.length} winners in all (--json)`);
+  }
+  const shards = explanation.shards.map(({ shard, workerId, slots, sentBytes, receivedBytes }) => [
+    `${shard}`,
+    workerId ?? '-',
+    `${slots}`,
+    formatBytes(sentBytes),
+    formatBytes(receivedBytes),
+  ]);
+  lines.push(
+    '',
+    printTable(['shard', 'worker', 'slots', 'out', 'in'], shards),
+    '',
+    printTable(
+      ['phase', 'ms'],
+      explanation.phases.map(({ name, ms }) => [name, ms.toFixed(3)]),
+    ),
+  );
+  return lines.join('\n');
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, '  ');
+}
