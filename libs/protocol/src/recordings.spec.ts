@@ -52,7 +52,7 @@ describe.each(recordings)('the recorded $kind', ({ kind, message, bytes }) => {
 /** The comment above a message's definition: prose, then the grammar. */
 function grammarOf(source: string): string {
   const comment =
-    source.slice(0, source.indexOf('export const')).match(/\/\*\*\n([^]*?)\n \*\/\n$/)?.[1] ?? '';
+    source.slice(0, source.indexOf('export const')).match(/\/\*\*\n([\s\S]*?)\n \*\/\n$/)?.[1] ?? '';
   const [prose = '', grammar = ''] = comment.replace(/^ \* ?/gm, '').split('\n\n');
   return `${prose}\n\n\`\`\`\n${grammar}\n\`\`\`\n`;
 }

@@ -511,7 +511,10 @@ function silentPeer() {
       processBytes: 0,
     };
   };
-  return { serve, cancelled, answer: () => answers.splice(0).forEach((answer) => answer()) };
+  const answer = (): void => {
+    for (const resolve of answers.splice(0)) resolve();
+  };
+  return { serve, cancelled, answer };
 }
 
 /** Lets microtasks run out; nothing here waits for anything else. */

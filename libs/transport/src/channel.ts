@@ -18,8 +18,8 @@ import {
 } from '@ultramem/protocol';
 import type { Connection } from './connection.ts';
 import { failureMessage } from './failure-message.ts';
-import { createServedRequests } from './served-requests.ts';
-import { createWaitingRequests, lost } from './waiting-requests.ts';
+import { createServedRequests, type ServedRequests } from './served-requests.ts';
+import { createWaitingRequests, lost, type WaitingRequests } from './waiting-requests.ts';
 
 /** A request as the caller writes it: the channel numbers it and says how long it may take. */
 export type RequestBody<K extends RequestKind> = Omit<MessageOfKind<K>, 'id' | 'deadlineMs'>;
@@ -132,24 +132,12 @@ export function openChannel(options: ChannelOptions): Channel {
     if (!(error instanceof OperatingError)) onDefect(error);
     end(error instanceof OperatingError ? `${error.code}: ${error.message}` : 'INTERNAL');
   };
-  const receive = (message: Message): void => {
-    if (message.kind === 'cancel') served.cancel(message.id);
-    else if (message.kind === 'failure')
-      message.id === null ? onNotice(message) : waiting.fail({ ...message, id: message.id });
-    else if (isRequest(message)) {
-      if (!accepts.has(message.kind)) throw unexpected(message.kind);
-      served.begin(message);
-    } else if (isNotice(message)) {
-      if (!accepts.has(message.kind)) throw unexpected(message.kind);
-      onNotice(message);
-    } else waiting.answer(message);
-  };
   connection.onMessage = (bytes) => {
     if (endedBecause !== null) return;
     try {
       const message = decode(bytes, isFirst ? firstMessageBytesMax : MESSAGE_BYTES_MAX);
       isFirst = false;
-      receive(message);
+      receive(message, { accepts, onNotice, waiting, served });
     } catch (error) {
       hangUp(error);
     }
@@ -179,6 +167,26 @@ export function openChannel(options: ChannelOptions): Channel {
     },
     peerName: connection.peerName,
   };
+}
+
+/** Where a message goes. @throws OperatingError UNEXPECTED_MESSAGE when it has no place. */
+function receive(
+  message: Message,
+  { accepts, onNotice, waiting, served }: Pick<ChannelOptions, 'accepts' | 'onNotice'> & Halves,
+): void {
+  if (message.kind === 'cancel') served.cancel(message.id);
+  else if (message.kind === 'failure' && message.id !== null) waiting.fail({ ...message, id: message.id });
+  else if (message.kind === 'failure') onNotice(message);
+  else if (isRequest(message) || isNotice(message)) {
+    if (!accepts.has(message.kind)) throw unexpected(message.kind);
+    if (isNotice(message)) onNotice(message);
+    else served.begin(message);
+  } else waiting.answer(message);
+}
+
+interface Halves {
+  waiting: WaitingRequests;
+  served: ServedRequests;
 }
 
 function isNotice(message: Message): message is Notice {

@@ -39,95 +39,32 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
+interface Requesting {
+  readonly connection: Connection;
+  readonly clock: Clock;
+  readonly send: (message: Message) => void;
+  readonly waiting: Map<number, Waiting>;
+  /** Ids that were given up and may still be answered, oldest first. */
+  readonly abandoned: Set<number>;
+  lastId: number;
+}
+
 export function createWaitingRequests(options: {
   connection: Connection;
   clock: Clock;
   send: (message: Message) => void;
 }): WaitingRequests {
-  const { connection, clock, send } = options;
-  const waiting = new Map<number, Waiting>();
-  const abandoned = new Set<number>(); // oldest first
-  let lastId = 0;
-
-  const take = (id: number): Waiting | undefined => {
-    const entry = waiting.get(id);
-    waiting.delete(id);
-    if (entry === undefined && !abandoned.has(id)) throw notAsked(`request ${id}, which is not waiting`);
-    return entry;
-  };
-  const abandon = (id: number, error: unknown): void => {
-    const entry = waiting.get(id);
-    if (entry === undefined) return;
-    waiting.delete(id);
-    abandoned.add(id);
-    if (abandoned.size > ABANDONED_IDS_MAX)
-      for (const oldest of abandoned) if (abandoned.delete(oldest)) break;
-    entry.reject(error);
-    send({ kind: 'cancel', id });
-  };
+  const state: Requesting = { ...options, waiting: new Map(), abandoned: new Set(), lastId: 0 };
+  const { waiting } = state;
   return {
-    request: <K extends RequestKind>(
-      body: { kind: K } & RequestBody<K>,
-      { deadlineMs, onPart, signal }: RequestOptions<K>,
-    ) => {
-      const { kind } = body;
-      return new Promise<AnswerTo<K>>((resolve, reject) => {
-        if (signal?.aborted) throw cancelled(kind);
-        if (!(deadlineMs > 0)) throw expired(kind, deadlineMs);
-        if (waiting.size >= IN_FLIGHT_MAX || connection.bufferedBytes > BUFFERED_BYTES_MAX)
-          throw overloaded(waiting.size, connection.bufferedBytes);
-        do lastId = (lastId + 1) % 2 ** 32;
-        while (waiting.has(lastId) || abandoned.has(lastId));
-        const id = lastId;
-        const remainingMs = Math.min(Math.ceil(deadlineMs), DEADLINE_MS_MAX);
-        // The two fields that RequestBody leaves out are back; the compiler cannot add up a generic kind.
-        send({ ...body, id, deadlineMs: remainingMs } as MessageOfKind<K>);
-        const onAbort = (): void => abandon(id, cancelled(kind));
-        const stopTimer = clock.after(remainingMs, () => abandon(id, expired(kind, remainingMs)));
-        const settle = (): void => {
-          stopTimer();
-          signal?.removeEventListener('abort', onAbort);
-        };
-        signal?.addEventListener('abort', onAbort);
-        waiting.set(id, {
-          kind,
-          // `answer` below has compared the kinds with the definition, which is what the types say.
-          onAnswer: (message) => {
-            settle();
-            resolve(message as AnswerTo<K>);
-          },
-          onPart: (message) => onPart?.(message as PartOf<K>),
-          reject: (error) => {
-            settle();
-            reject(error);
-          },
-        });
-      });
-    },
-    answer: (message) => {
-      const { id, kind } = message;
-      assert(id !== undefined, 'decoded answers have an id');
-      const entry = waiting.get(id);
-      const definition = entry && definitionOf(entry.kind);
-      if (entry && kind === definition?.part) {
-        try {
-          entry.onPart(message);
-        } catch (error) {
-          abandon(id, error);
-        }
-        return;
-      }
-      const taken = take(id);
-      if (taken === undefined) return;
-      if (kind === definition?.answer) taken.onAnswer(message);
-      else {
-        const error = notAsked(`"${taken.kind}", which has another answer`, kind);
-        taken.reject(error);
-        throw error;
-      }
-    },
+    // Whatever `start` throws rejects the promise.
+    request: <K extends RequestKind>(body: { kind: K } & RequestBody<K>, requestOptions: RequestOptions<K>) =>
+      new Promise<AnswerTo<K>>((resolve, reject) =>
+        start<K>(state, body, { ...requestOptions, resolve, reject }),
+      ),
+    answer: (message) => takeAnswer(state, message),
     fail: ({ id, code, message, retriable }) =>
-      take(id)?.reject(new OperatingError(code, message, { retriable })),
+      take(state, id)?.reject(new OperatingError(code, message, { retriable })),
     rejectAll: (reason) => {
       const entries = [...waiting.values()];
       waiting.clear();
@@ -135,6 +72,95 @@ export function createWaitingRequests(options: {
     },
     count: () => waiting.size,
   };
+}
+
+interface Settling<K extends RequestKind> extends RequestOptions<K> {
+  resolve: (answer: AnswerTo<K>) => void;
+  reject: (error: unknown) => void;
+}
+
+function start<K extends RequestKind>(
+  state: Requesting,
+  body: { kind: K } & RequestBody<K>,
+  { deadlineMs, onPart, signal, resolve, reject }: Settling<K>,
+): void {
+  const { connection, waiting } = state;
+  const { kind } = body;
+  if (signal?.aborted) throw cancelled(kind);
+  if (!(deadlineMs > 0)) throw expired(kind, deadlineMs);
+  if (waiting.size >= IN_FLIGHT_MAX || connection.bufferedBytes > BUFFERED_BYTES_MAX)
+    throw overloaded(waiting.size, connection.bufferedBytes);
+  const id = nextId(state);
+  const remainingMs = Math.min(Math.ceil(deadlineMs), DEADLINE_MS_MAX);
+  // The two fields that RequestBody leaves out are back; the compiler cannot add up a generic kind.
+  state.send({ ...body, id, deadlineMs: remainingMs } as MessageOfKind<K>);
+  const onAbort = (): void => abandon(state, id, cancelled(kind));
+  const stopTimer = state.clock.after(remainingMs, () => abandon(state, id, expired(kind, remainingMs)));
+  const settle = (): void => {
+    stopTimer();
+    signal?.removeEventListener('abort', onAbort);
+  };
+  signal?.addEventListener('abort', onAbort);
+  waiting.set(id, {
+    kind,
+    // `takeAnswer` has compared the kinds with the definition, which is what the types say.
+    onAnswer: (message) => {
+      settle();
+      resolve(message as AnswerTo<K>);
+    },
+    onPart: (message) => onPart?.(message as PartOf<K>),
+    reject: (error) => {
+      settle();
+      reject(error);
+    },
+  });
+}
+
+function nextId(state: Requesting): number {
+  do state.lastId = (state.lastId + 1) % 2 ** 32;
+  while (state.waiting.has(state.lastId) || state.abandoned.has(state.lastId));
+  return state.lastId;
+}
+
+function takeAnswer(state: Requesting, message: Message & AnswerBody): void {
+  const { id, kind } = message;
+  assert(id !== undefined, 'decoded answers have an id');
+  const entry = state.waiting.get(id);
+  const definition = entry && definitionOf(entry.kind);
+  if (entry && kind === definition?.part) {
+    try {
+      entry.onPart(message);
+    } catch (error) {
+      abandon(state, id, error);
+    }
+    return;
+  }
+  const taken = take(state, id);
+  if (taken === undefined) return;
+  if (kind === definition?.answer) taken.onAnswer(message);
+  else {
+    const error = notAsked(`"${taken.kind}", which has another answer`, kind);
+    taken.reject(error);
+    throw error;
+  }
+}
+
+/** The request that waits, or undefined when it was given up. @throws OperatingError UNEXPECTED_MESSAGE when nobody asked. */
+function take({ waiting, abandoned }: Requesting, id: number): Waiting | undefined {
+  const entry = waiting.get(id);
+  waiting.delete(id);
+  if (entry === undefined && !abandoned.has(id)) throw notAsked(`request ${id}, which is not waiting`);
+  return entry;
+}
+
+function abandon({ waiting, abandoned, send }: Requesting, id: number, error: unknown): void {
+  const entry = waiting.get(id);
+  if (entry === undefined) return;
+  waiting.delete(id);
+  abandoned.add(id);
+  if (abandoned.size > ABANDONED_IDS_MAX) for (const oldest of abandoned) if (abandoned.delete(oldest)) break;
+  entry.reject(error);
+  send({ kind: 'cancel', id });
 }
 
 /** @param reason why the connection ended */
