@@ -1,39 +1,38 @@
 import { formatPartition } from '@ultramem/planner';
 import type { MessageOfKind } from '@ultramem/protocol';
 import type { Cluster } from './cluster.ts';
-import type { LatencyWindow } from './latency-window.ts';
+import type { CoordinatorOptions } from './coordinator.ts';
+import type { Statistics } from './statistics.ts';
 
 export type ClusterStatus = Omit<MessageOfKind<'cluster-status'>, 'id'>;
 
-export interface CoordinatorFacts {
-  clusterId: string;
-  software: string;
-  model: string;
-  fingerprint: string;
-  backend: string;
-  uptimeMs: number;
-  lookups: number;
-  lookupLatency: LatencyWindow;
-  /** Of all forward passes so far; null before the first lookup. */
-  hiddenFraction: number | null;
-  processBytes: number;
-}
-
 /** What `status` shows, from the coordinator's own view and the workers' last pulses. */
-export function describeCluster(cluster: Cluster, facts: CoordinatorFacts): ClusterStatus {
+export function describeCluster(
+  cluster: Cluster,
+  options: CoordinatorOptions,
+  statistics: Statistics,
+  uptimeMs: number,
+): ClusterStatus {
   const { plan, view } = cluster;
-  const { lookupLatency, ...plain } = facts;
   return {
     kind: 'cluster-status',
     cluster: {
-      ...plain,
+      clusterId: options.clusterId,
+      software: options.software,
+      model: options.checkpoint.name,
+      fingerprint: options.checkpoint.fingerprint,
+      backend: options.kernels.backend,
+      uptimeMs,
+      lookups: statistics.lookups,
+      hiddenFraction: statistics.hiddenFraction,
+      processBytes: options.processBytes(),
       state: cluster.state,
       epoch: view.epoch,
       partition: plan === null ? '' : formatPartition(plan.partition),
       keys: plan?.keys ?? '',
       shardCount: plan?.slices.length ?? 0,
-      lookupP50Ms: lookupLatency.percentileMs(50),
-      lookupP99Ms: lookupLatency.percentileMs(99),
+      lookupP50Ms: statistics.lookupLatency.percentileMs(50),
+      lookupP99Ms: statistics.lookupLatency.percentileMs(99),
     },
     workers: view.members.map(({ workerId, peerName, state, shard, capacityBytes }) => {
       const { pulse, channel, latency, silentMs } = cluster.contactOf(workerId);

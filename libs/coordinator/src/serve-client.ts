@@ -3,7 +3,6 @@ import {
   generate,
   hiddenFraction,
   type LookupRequest,
-  type LookupTiming,
   type Model,
   parseSampling,
 } from '@ultramem/inference';
@@ -12,9 +11,11 @@ import type { Plan } from '@ultramem/planner';
 import { codedError, type MessageOfKind, type Request } from '@ultramem/protocol';
 import type { Tokenizer } from '@ultramem/tokenizer';
 import type { AnswerBody, RequestContext } from '@ultramem/transport';
+import type { Cluster } from './cluster.ts';
 import type { ClusterStatus } from './describe-cluster.ts';
 import { explainLookup } from './explain-lookup.ts';
 import type { ShardedAnswer } from './sharded-lookup.ts';
+import type { Statistics } from './statistics.ts';
 
 /** Generations and evaluations under way at once; every one holds a key/value cache. */
 const RUNS_MAX = 64;
@@ -25,9 +26,9 @@ export interface ClientServices {
   /** The model's own, with what it cost. */
   lookUp: (request: LookupRequest) => Promise<ShardedAnswer>;
   tokenizer: Tokenizer;
-  plan: () => Plan;
+  cluster: Cluster;
   status: () => Promise<ClusterStatus>;
-  onTiming: (timing: LookupTiming) => void;
+  statistics: Statistics;
 }
 
 /** Answers the requests of clients; one for all connections, because the limit on runs is the coordinator's. */
@@ -60,7 +61,7 @@ export function createClientServer(
       case 'explain': {
         const tokenText = (tokenId: number) => tokenizer.decode([tokenId]);
         const { position, layer } = request;
-        return explainLookup(model, services.lookUp, services.plan(), {
+        return explainLookup(model, services.lookUp, readyPlan(services.cluster), {
           tokenIds: tokenizer.encode(request.text),
           tokenText,
           position,
@@ -76,7 +77,7 @@ export function createClientServer(
 }
 
 async function serveGenerate(
-  { model, tokenizer, onTiming }: ClientServices,
+  { model, tokenizer, statistics }: ClientServices,
   request: MessageOfKind<'generate'>,
   context: RequestContext,
 ): Promise<AnswerBody> {
@@ -92,7 +93,7 @@ async function serveGenerate(
     stopWhenUnwanted(context);
     if (next.done) {
       const { finishReasons, timing } = next.value;
-      onTiming(timing);
+      statistics.countRun(timing);
       return {
         kind: 'generated',
         sequences: finishReasons.map((finish, sequence) => ({
@@ -112,7 +113,7 @@ async function serveGenerate(
 }
 
 async function serveEvaluate(
-  { model, onTiming }: ClientServices,
+  { model, statistics }: ClientServices,
   request: MessageOfKind<'evaluate'>,
   context: RequestContext,
 ): Promise<AnswerBody> {
@@ -124,7 +125,7 @@ async function serveEvaluate(
     withMemory,
     onProgress: () => stopWhenUnwanted(context),
   });
-  onTiming(timing);
+  statistics.countRun(timing);
   return {
     kind: 'evaluation',
     lossSum,
@@ -138,4 +139,11 @@ async function serveEvaluate(
 function stopWhenUnwanted(context: RequestContext): void {
   if (context.isCancelled())
     throw codedError('CANCELLED', 'the client gave the request up; expected it to wait; ask again');
+}
+
+/** The plan of a cluster in which every shard answers; says what is missing otherwise. */
+function readyPlan(cluster: Cluster): Plan {
+  cluster.routing();
+  assert(cluster.plan !== null, 'a cluster with routes has a plan');
+  return cluster.plan;
 }

@@ -55,6 +55,8 @@ export const ERROR_CODES = [
   { code: 'TOKENIZER_MISSING', retriable: false, meaning: 'Text was given, but the model has no tokenizer.' },
   { code: 'DISK_FULL', retriable: false, meaning: 'No space is left where a file is written.' },
   { code: 'TARGET_EXISTS', retriable: false, meaning: 'The file to be written exists already.' },
+  { code: 'CHECKPOINT_WRITE_FAILED', retriable: false, meaning: 'A checkpoint file could not be written.' },
+  { code: 'VECTORS_INVALID', retriable: false, meaning: 'A file of recorded numbers is missing or no such file.' },
   // the cluster
   { code: 'DUPLICATE_WORKER', retriable: false, meaning: 'Another worker with the same id is connected.' },
   {
@@ -78,6 +80,15 @@ export const ERROR_CODES = [
   },
   { code: 'TOKEN_OUT_OF_RANGE', retriable: false, meaning: 'A token id lies outside the vocabulary.' },
   { code: 'CONTEXT_TOO_LONG', retriable: false, meaning: 'More tokens than the model has positions.' },
+  { code: 'BLOCK_OUT_OF_RANGE', retriable: false, meaning: 'A virtual block number lies outside the layer.' },
+  { code: 'PROMPT_EMPTY', retriable: false, meaning: 'A prompt has no tokens.' },
+  { code: 'TEXT_TOO_SHORT', retriable: false, meaning: 'A text has no token to predict.' },
+  { code: 'TEXT_NOT_ENCODABLE', retriable: false, meaning: 'The vocabulary lacks a part of the text.' },
+  // programs
+  { code: 'SPAWN_FAILED', retriable: false, meaning: 'A program of this project could not be started.' },
+  { code: 'PROCESS_ENDED', retriable: false, meaning: 'A program of this project ended before it should.' },
+  { code: 'VERIFY_FAILED', retriable: false, meaning: 'Results differ from recorded numbers.' },
+  { code: 'DEMONSTRATION_FAILED', retriable: false, meaning: 'A sharded run differs from one process.' },
 ] as const satisfies readonly ErrorCodeEntry[];
 
 export type ErrorCode = (typeof ERROR_CODES)[number]['code'];

@@ -96,10 +96,10 @@ export async function inspectFacts(
   };
 }
 
-function memoryFacts({ modelWidth: _, ...geometry }: MemoryGeometry): InspectFacts['memory'] {
+function memoryFacts(geometry: MemoryGeometry): InspectFacts['memory'] {
   const tableCount = geometry.sharedTable ? 1 : geometry.layerCount;
-  const virtualSlotsPerLayer = virtualValueCount({ ...geometry, modelWidth: _ });
-  return { ...geometry, tableCount, slots: tableCount * geometry.tableRows, virtualSlotsPerLayer };
+  const slots = tableCount * geometry.tableRows;
+  return { ...geometry, tableCount, slots, virtualSlotsPerLayer: virtualValueCount(geometry) };
 }
 
 async function tokenizerFacts(
@@ -132,13 +132,12 @@ const PARTS: [part: PartFacts['part'], name: RegExp][] = [
 
 function partFacts(checkpoint: Checkpoint): PartFacts[] {
   const unexpected = new Set(checkpoint.unexpected);
-  const byPart = Map.groupBy(checkpoint.tensors.values(), ({ name }) =>
-    unexpected.has(name) ? 'unexpected' : PARTS.find(([, pattern]) => pattern.test(name))![0],
-  );
+  const partOf = ({ name }: TensorSource): PartFacts['part'] | undefined =>
+    unexpected.has(name) ? 'unexpected' : PARTS.find(([, pattern]) => pattern.test(name))?.[0];
   const order = [...PARTS.map(([part]) => part), 'unexpected' as const];
   return order.flatMap((part) => {
-    const tensors = byPart.get(part);
-    if (tensors === undefined) return [];
+    const tensors = [...checkpoint.tensors.values()].filter((tensor) => partOf(tensor) === part);
+    if (tensors.length === 0) return [];
     return [
       {
         part,

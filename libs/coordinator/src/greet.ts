@@ -1,0 +1,108 @@
+import type { OperatingError } from '@ultramem/invariant';
+import { LEASE_TERMS } from '@ultramem/membership';
+import {
+  codedError,
+  FIRST_MESSAGE_BYTES_MAX,
+  type MessageOfKind,
+  type Notice,
+  type NoticeKind,
+  PROTOCOL_MAX,
+  type Request,
+  type RequestKind,
+} from '@ultramem/protocol';
+import {
+  type AnswerBody,
+  type Channel,
+  type Connection,
+  openChannel,
+  type RequestContext,
+} from '@ultramem/transport';
+import { invalidHello } from './admit.ts';
+import type { Cluster } from './cluster.ts';
+import type { CoordinatorOptions } from './coordinator.ts';
+
+/** A stranger has this long to say hello. */
+const HELLO_DEADLINE_MS = 10_000;
+
+const WORKER_NOTICES: readonly NoticeKind[] = ['leave'];
+const CLIENT_REQUESTS: readonly (RequestKind | NoticeKind)[] = [
+  'generate',
+  'evaluate',
+  'tokenize',
+  'explain',
+  'status',
+  'leave',
+];
+
+/** One newcomer: its first message must be a hello that passes `admit.ts`, within the deadline; then it is a worker or a client. */
+export function greet(
+  connection: Connection,
+  cluster: Cluster,
+  serveClient: ((request: Request, context: RequestContext) => Promise<AnswerBody>) | null,
+  options: CoordinatorOptions,
+): void {
+  const { clock, token, checkpoint, clusterId, software, onDefect } = options;
+  const lease = options.lease ?? LEASE_TERMS;
+  const accepts = new Set<RequestKind | NoticeKind>(['hello']);
+  let workerId: string | null = null;
+  const refuse = (channel: Channel, error: OperatingError): void => {
+    options.onEvent({
+      kind: 'refused',
+      workerId: channel.peerName,
+      code: error.code,
+      message: error.message,
+    });
+    channel.notify({
+      kind: 'failure',
+      id: null,
+      code: error.code,
+      message: error.message,
+      retriable: error.retriable,
+    });
+    channel.close(error.code);
+  };
+  const admit = (hello: MessageOfKind<'hello'>): void => {
+    cancelDeadline();
+    accepts.delete('hello');
+    const reason = invalidHello(hello, { token, fingerprint: checkpoint.fingerprint, view: cluster.view });
+    if (reason !== null) return refuse(channel, reason);
+    channel.notify({
+      kind: 'welcome',
+      protocol: Math.min(hello.protocolMax, PROTOCOL_MAX),
+      software,
+      clusterId,
+      ...lease,
+    });
+    for (const kind of hello.role === 'worker' ? WORKER_NOTICES : CLIENT_REQUESTS) accepts.add(kind);
+    if (hello.worker === null) return;
+    workerId = hello.worker.workerId;
+    cluster.join(hello.worker, channel);
+  };
+  const onNotice = (notice: Notice): void => {
+    if (notice.kind === 'hello') admit(notice);
+    if (notice.kind === 'leave') channel.close(notice.reason);
+  };
+  const channel = openChannel({
+    connection,
+    clock,
+    accepts,
+    serve: (request, context) => {
+      if (serveClient === null)
+        throw codedError(
+          'UNEXPECTED_MESSAGE',
+          'this coordinator serves no model, only its memory; expected workers alone; ask another one',
+        );
+      return serveClient(request, context);
+    },
+    onNotice,
+    onClose: (why) => {
+      cancelDeadline();
+      if (workerId !== null) cluster.lost(workerId, channel, why);
+    },
+    onDefect,
+    firstMessageBytesMax: FIRST_MESSAGE_BYTES_MAX,
+  });
+  const cancelDeadline = clock.after(HELLO_DEADLINE_MS, () =>
+    channel.close(`no hello within ${HELLO_DEADLINE_MS} ms`),
+  );
+}

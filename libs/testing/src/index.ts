@@ -1,0 +1,2 @@
+export { type ClusterOptions, startCluster } from './start-cluster.ts';
+export type { TestCluster, TestWorker } from './test-cluster.ts';
