@@ -11,7 +11,7 @@ import {
 } from '@ultramem/membership';
 import type { Plan } from '@ultramem/planner';
 import type { MessageOfKind } from '@ultramem/protocol';
-import type { Channel } from '@ultramem/transport';
+import { type Channel, failureMessage } from '@ultramem/transport';
 import { LatencyWindow } from './latency-window.ts';
 import { type PlanTerms, placeShards, planMembers } from './place-shards.ts';
 import { type RoutingTable, routingTable } from './routing-table.ts';
@@ -220,13 +220,7 @@ export class Cluster {
   #refuse(workerId: string, error: OperatingError): void {
     const { channel } = this.#contacts.get(workerId)!;
     this.#options.onEvent({ kind: 'refused', workerId, code: error.code, message: error.message });
-    channel.notify({
-      kind: 'failure',
-      id: null,
-      code: error.code,
-      message: error.message,
-      retriable: error.retriable,
-    });
+    channel.notify(failureMessage(null, error));
     channel.close(error.code);
     this.lost(workerId, channel, error.code);
   }

@@ -14,6 +14,7 @@ import {
   type AnswerBody,
   type Channel,
   type Connection,
+  failureMessage,
   openChannel,
   type RequestContext,
 } from '@ultramem/transport';
@@ -52,13 +53,7 @@ export function greet(
       code: error.code,
       message: error.message,
     });
-    channel.notify({
-      kind: 'failure',
-      id: null,
-      code: error.code,
-      message: error.message,
-      retriable: error.retriable,
-    });
+    channel.notify(failureMessage(null, error));
     channel.close(error.code);
   };
   const admit = (hello: MessageOfKind<'hello'>): void => {

@@ -79,8 +79,11 @@ function processWorker(cluster: LocalCluster, index: number, tokenFile: TokenFil
       forgetFrozen(child().pid);
     },
     async restart() {
-      await tokenFile.during(() => cluster.restartWorker(index));
-      watch();
+      try {
+        await tokenFile.during(() => cluster.restartWorker(index));
+      } finally {
+        watch();
+      }
     },
   };
 }

@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { SUBPROTOCOL } from '@ultramem/protocol';
-import { type Connection, type Listener, transportCases } from '@ultramem/transport';
+import { type Connection, type Listener, transportCases } from '@ultramem/transport/conformance';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createWsTransport } from './ws-transport.ts';

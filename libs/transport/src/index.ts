@@ -9,7 +9,7 @@ export {
   type RequestContext,
   type RequestOptions,
 } from './channel.ts';
-export { type TransportCase, transportCases } from './conformance.ts';
 export type { Connection, Listener, Transport } from './connection.ts';
+export { failureMessage } from './failure-message.ts';
 export { createInbox, type Inbox } from './inbox.ts';
 export { createMemoryTransport } from './memory-transport.ts';
