@@ -26,7 +26,14 @@ describe.each([
 ])('a cluster $where, $partition, keys $keys', ({ inProcess, partition, keys }) => {
   let cluster: TestCluster;
   beforeAll(async () => {
-    cluster = await startCluster({ model: MODEL, workers: 2, partition, keys, inProcess, lookupTimeoutMs: LOOKUP_TIMEOUT_MS });
+    cluster = await startCluster({
+      model: MODEL,
+      workers: 2,
+      partition,
+      keys,
+      inProcess,
+      lookupTimeoutMs: LOOKUP_TIMEOUT_MS,
+    });
   }, 60_000);
   afterAll(() => cluster?.stop());
 
