@@ -2,9 +2,13 @@ import { runProgram } from '@ultramem/command-line';
 import { coordinatorCommand } from '@ultramem/coordinator-app';
 import { workerCommand } from '@ultramem/worker-app';
 import { Command } from 'commander';
+import { doctorCommand } from './commands/doctor.ts';
 import { generateCommand } from './commands/generate.ts';
+import { inspectCommand } from './commands/inspect.ts';
 import { lookupCommand } from './commands/lookup.ts';
+import { planCommand } from './commands/plan.ts';
 import { statusCommand } from './commands/status.ts';
+import { synthCommand } from './commands/synth.ts';
 import { upCommand } from './commands/up.ts';
 import { verifyCommand } from './commands/verify.ts';
 
@@ -19,6 +23,10 @@ const commands = [
   lookupCommand(),
   verifyCommand(),
   statusCommand(),
+  planCommand(),
+  inspectCommand(),
+  synthCommand(),
+  doctorCommand(),
 ];
 for (const command of commands) program.addCommand(command);
 await runProgram(program, process.argv.slice(2));

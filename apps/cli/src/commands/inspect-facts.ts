@@ -160,15 +160,12 @@ function parameterCount(checkpoint: Checkpoint): number {
 async function readTuckerVectors(checkpoint: Checkpoint): Promise<Float32Array[]> {
   const { geometry } = checkpoint;
   if (geometry === null || geometry.family === 'memory_plus') return [];
+  const read = (layer: number, part: 'tucker_core_u' | 'tucker_core_v'): Promise<Float32Array> =>
+    readFloats(checkpoint.tensor(memoryTensorName(layer, part)));
   return Promise.all(
-    Array.from({ length: geometry.layerCount }, async (_, layer) => {
-      const [u, v] = await Promise.all(
-        (['tucker_core_u', 'tucker_core_v'] as const).map((part) =>
-          readFloats(checkpoint.tensor(memoryTensorName(layer, part))),
-        ),
-      );
-      return Float32Array.of(...u!, ...v!);
-    }),
+    Array.from({ length: geometry.layerCount }, async (_, layer) =>
+      Float32Array.of(...(await read(layer, 'tucker_core_u')), ...(await read(layer, 'tucker_core_v'))),
+    ),
   );
 }
 

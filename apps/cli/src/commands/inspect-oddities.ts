@@ -64,8 +64,9 @@ export function lostLayers(config: ModelConfig): number[] {
 
 function lostOutputs(config: ModelConfig): string[] {
   const insertions = parseInsertions(config);
-  return lostLayers(config).map((layer) => {
-    const { readBlock, writeBlock } = insertions[layer]!;
+  const lost = new Set(lostLayers(config));
+  return insertions.flatMap(({ readBlock, writeBlock }, layer) => {
+    if (!lost.has(layer)) return [];
     const what = `the output of memory layer ${layer} (${readBlock}:${writeBlock}) is lost:`;
     if (writeBlock < readBlock) return `${what} block ${writeBlock} is over when block ${readBlock} is read`;
     if (writeBlock >= config.nLayers) return `${what} the last block is ${config.nLayers - 1}`;

@@ -21,7 +21,7 @@ export function inspectText(facts: InspectFacts): string {
         ['family', facts.family],
         [
           'transformer',
-          `${transformer.blocks} blocks, width ${transformer.width}, ${transformer.heads} heads${groups}, MLP ${transformer.mlpWidth} ${transformer.activation}`,
+          `${counted(transformer.blocks, 'block')}, width ${transformer.width}, ${counted(transformer.heads, 'head')}${groups}, MLP ${transformer.mlpWidth} ${transformer.activation}`,
         ],
         ['vocabulary', `${transformer.vocabSize} tokens${rows}, context ${transformer.contextTokens}`],
         ['tokenizer', TOKENIZERS[facts.tokenizer]],
@@ -54,16 +54,19 @@ function memoryText({ memory }: InspectFacts): string {
       ? 'one query'
       : `${memory.queryGroupCount} queries, ${memory.queryGroupUsed} used`;
   return printTable(
-    ['memory', `${memory.layerCount} layers`],
+    ['memory', counted(memory.layerCount, 'layer')],
     [
       ['slots', `${memory.slots} in ${tables} of ${memory.tableRows} rows x ${memory.valueWidth}${window}`],
-      ['virtual slots', `${memory.virtualSlotsPerLayer} a layer in ${memory.virtualBlocks} blocks${pooled}`],
+      [
+        'virtual slots',
+        `${memory.virtualSlotsPerLayer} a layer in ${counted(memory.virtualBlocks, 'block')}${pooled}`,
+      ],
       ['pre-values', memory.preWidth === 0 ? 'none' : `width ${memory.preWidth}${activation}`],
       [
         'keys',
-        `${memory.keyCount} per axis, width ${memory.keyWidth}, Tucker rank ${memory.rank}, ${memory.coreCount} cores`,
+        `${memory.keyCount} per axis, width ${memory.keyWidth}, Tucker rank ${memory.rank}, ${counted(memory.coreCount, 'core')}`,
       ],
-      ['selection', `${memory.headCount} heads, top-k ${memory.topK}, ${queries}`],
+      ['selection', `${counted(memory.headCount, 'head')}, top-k ${memory.topK}, ${queries}`],
     ],
   );
 }
@@ -106,4 +109,8 @@ function indented(text: string): string {
     else lines.push(lines.length === 0 ? word : `  ${word}`);
   }
   return lines.join('\n');
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

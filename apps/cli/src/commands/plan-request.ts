@@ -1,6 +1,6 @@
-import { wholeNumber, number } from '@ultramem/command-line';
+import { number, wholeNumber } from '@ultramem/command-line';
 import { OperatingError } from '@ultramem/invariant';
-import { parseBytes, parseKeysMode, parsePartition, type PlanRequest } from '@ultramem/planner';
+import { type PlanRequest, parseBytes, parseKeysMode, parsePartition } from '@ultramem/planner';
 
 /** Flags of `plan` as commander gives them. */
 export interface PlanFlags {
@@ -34,11 +34,17 @@ export function parsePlanFlags(flags: PlanFlags): PlanWishes {
   const count = wholeNumber('--workers', 1, WORKERS_MAX)(flags.workers);
   const capacities = flags.memory === undefined ? null : parseCapacities(flags.memory, count);
   return {
-    workers: Array.from({ length: count }, (_, i) => ({ id: `worker-${i + 1}`, capacityBytes: capacities?.[i] ?? ANY_BYTES })),
+    workers: Array.from({ length: count }, (_, i) => ({
+      id: `worker-${i + 1}`,
+      capacityBytes: capacities?.[i] ?? ANY_BYTES,
+    })),
     partition: parsePartition(flags.partition),
     keys: parseKeysMode(flags.keys),
     coordinatorBytesMax: flags.coordinatorMemory === undefined ? null : parseBytes(flags.coordinatorMemory),
-    roundTripMs: flags.linkRoundTrip === undefined ? null : number('--link-round-trip', 0.000_001, 60_000)(flags.linkRoundTrip),
+    roundTripMs:
+      flags.linkRoundTrip === undefined
+        ? null
+        : number('--link-round-trip', 0.000_001, 60_000)(flags.linkRoundTrip),
     bytesPerSecond: flags.linkBandwidth === undefined ? null : parseBandwidth(flags.linkBandwidth),
     memoryIsKnown: capacities !== null,
   };
@@ -47,14 +53,21 @@ export function parsePlanFlags(flags: PlanFlags): PlanWishes {
 /** One size for all workers, or one for each with commas between. */
 function parseCapacities(text: string, count: number): number[] {
   const capacities = text.split(',').map((size) => parseBytes(size.trim()));
-  if (capacities.length === 1) return Array.from({ length: count }, () => capacities[0]!);
+  if (capacities.length === 1) return Array.from({ length: count }, () => capacities).flat();
   if (capacities.length !== count)
-    throw new OperatingError('USAGE', `--memory has ${capacities.length} sizes for ${count} workers; expected one size for all, or one for each with commas between; correct --memory or --workers`);
+    throw new OperatingError(
+      'USAGE',
+      `--memory has ${capacities.length} sizes for ${count} workers; expected one size for all, or one for each with commas between; correct --memory or --workers`,
+    );
   return capacities;
 }
 
 function parseBandwidth(text: string): number {
   const size = /^(.+)\/s$/.exec(text)?.[1];
-  if (size === undefined) throw new OperatingError('USAGE', `--link-bandwidth is ${JSON.stringify(text)}; expected a size per second; write for example 1.25GB/s`);
+  if (size === undefined)
+    throw new OperatingError(
+      'USAGE',
+      `--link-bandwidth is ${JSON.stringify(text)}; expected a size per second; write for example 1.25GB/s`,
+    );
   return parseBytes(size);
 }

@@ -15,7 +15,11 @@ export interface ShapeFlags {
   valueWidth?: string;
 }
 
-const FAMILIES: Readonly<Record<string, MemoryFamily>> = { v1: 'ultramem_v1', v2: 'ultramem_v2', 'memory-plus': 'memory_plus' };
+const FAMILIES: Readonly<Record<string, MemoryFamily>> = {
+  v1: 'ultramem_v1',
+  v2: 'ultramem_v2',
+  'memory-plus': 'memory_plus',
+};
 const BYTE_TOKENS = 256;
 const TOP_K = 16;
 const ATTENTION_HEAD_WIDTH = 64;
@@ -28,20 +32,45 @@ const DEFAULT_SLOTS = '64K';
  * @throws OperatingError USAGE for a flag; whether the whole is a model is `parseModelConfig`'s and `memoryGeometry`'s to say
  */
 export function configOfFlags(flags: ShapeFlags): Record<string, unknown> {
-  const count = (flag: string, text: string | undefined, usual: number): number => (text === undefined ? usual : wholeNumber(flag, 1, 2 ** 31)(text));
+  const count = (flag: string, text: string | undefined, usual: number): number =>
+    text === undefined ? usual : wholeNumber(flag, 1, 2 ** 31)(text);
   const family = FAMILIES[flags.family ?? 'v2'];
-  if (family === undefined) throw usage(`--family is ${JSON.stringify(flags.family)}`, Object.keys(FAMILIES).join(', '));
+  if (family === undefined)
+    throw usage(`--family is ${JSON.stringify(flags.family)}`, Object.keys(FAMILIES).join(', '));
   const width = count('--d-model', flags.dModel, 256);
   if (width % 2 !== 0) throw usage(`--d-model is ${width}`, 'an even number');
   const blocks = count('--blocks', flags.blocks, 6);
   const isPlus = family === 'memory_plus';
   const settings = {
-    ...{ d_model: width, n_layers: blocks, n_heads: width % ATTENTION_HEAD_WIDTH === 0 ? width / ATTENTION_HEAD_WIDTH : 1 },
-    ...{ mlp_ratio: 4, activation_type: 'swiglu', rope: true, attention_layer_norm: true, layer_norm_type: 'rms', include_bias: false },
-    ...{ attention_dropout: 0, residual_dropout: 0, embedding_dropout: 0, max_sequence_length: 1024, weight_tying: true },
+    ...{
+      d_model: width,
+      n_layers: blocks,
+      n_heads: width % ATTENTION_HEAD_WIDTH === 0 ? width / ATTENTION_HEAD_WIDTH : 1,
+    },
+    ...{
+      mlp_ratio: 4,
+      activation_type: 'swiglu',
+      rope: true,
+      attention_layer_norm: true,
+      layer_norm_type: 'rms',
+      include_bias: false,
+    },
+    ...{
+      attention_dropout: 0,
+      residual_dropout: 0,
+      embedding_dropout: 0,
+      max_sequence_length: 1024,
+      weight_tying: true,
+    },
     ...{ vocab_size: BYTE_TOKENS, embedding_size: BYTE_TOKENS, eos_token_id: 0, pad_token_id: 1 },
-    ...{ mem_type: family, mem_insert_way: flags.insert ?? (family === 'ultramem_v2' ? 'full' : everyThirdBlock(blocks)) },
-    ...{ mem_head: count('--heads', flags.heads, family === 'ultramem_v2' ? 1 : 2), mem_kdim: count('--key-width', flags.keyWidth, 64) },
+    ...{
+      mem_type: family,
+      mem_insert_way: flags.insert ?? (family === 'ultramem_v2' ? 'full' : everyThirdBlock(blocks)),
+    },
+    ...{
+      mem_head: count('--heads', flags.heads, family === 'ultramem_v2' ? 1 : 2),
+      mem_kdim: count('--key-width', flags.keyWidth, 64),
+    },
     ...{ mem_vdim: count('--value-width', flags.valueWidth, isPlus ? width : 64) },
     ...(family === 'ultramem_v2' ? { mem_pre_vdim: PRE_WIDTH, mem_q_for_each_tucker_rank: true } : {}),
   };
@@ -53,12 +82,19 @@ export function configOfFlags(flags: ShapeFlags): Record<string, unknown> {
 export function configOfJson(json: unknown, slots: string | undefined): Record<string, unknown> {
   const config = parseModelConfig(json);
   const settings = { ...(json as Record<string, unknown>) };
-  const asBytes = { ...settings, embedding_size: config.embeddingSize, vocab_size: Math.min(config.vocabSize, BYTE_TOKENS) };
+  const asBytes = {
+    ...settings,
+    embedding_size: config.embeddingSize,
+    vocab_size: Math.min(config.vocabSize, BYTE_TOKENS),
+  };
   return slots === undefined ? asBytes : withSlots(asBytes, slots);
 }
 
 /** The least `mem_knum` with which the table (of v1: each memory layer's) has at least so many rows (SEMANTICS 4, 5.1, 6). */
-export function withSlots(settings: Readonly<Record<string, unknown>>, slots: string): Record<string, unknown> {
+export function withSlots(
+  settings: Readonly<Record<string, unknown>>,
+  slots: string,
+): Record<string, unknown> {
   const rows = parseCount(slots);
   const config: ModelConfig = parseModelConfig(settings);
   const shares = config.memFamily === 'ultramem_v2' ? Math.max(1, parseInsertions(config).length) : 1;
@@ -71,10 +107,13 @@ const UNITS: Readonly<Record<string, number>> = { '': 1, K: 1e3, M: 1e6, G: 1e9,
 
 /** `1000000`, `1M`, `2.5M`, `1G`: powers of 1000, as numbers of slots are given in the papers. */
 function parseCount(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)([KMGB]?)$/i.exec(text);
-  const value = match === null ? 0 : Number(match[1]) * (UNITS[match[2]!.toUpperCase()] ?? 0);
-  const count = Math.round(value);
-  if (count < 1 || count >= 2 ** 32) throw usage(`--slots is ${JSON.stringify(text)}`, 'a number of 1 to 4294967295, with K, M or G for thousands, millions or billions');
+  const [, digits = '0', unit = ''] = /^(\d+(?:\.\d+)?)([KMGB]?)$/i.exec(text) ?? [];
+  const count = Math.round(Number(digits) * (UNITS[unit.toUpperCase()] ?? 0));
+  if (count < 1 || count >= 2 ** 32)
+    throw usage(
+      `--slots is ${JSON.stringify(text)}`,
+      'a number of 1 to 4294967295, with K, M or G for thousands, millions or billions',
+    );
   return count;
 }
 

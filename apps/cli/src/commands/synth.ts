@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { synthByteCount, synthCheckpoint, type SynthOptions } from '@ultramem/checkpoint';
+import { type SynthOptions, synthByteCount, synthCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory, writeCheckpoint } from '@ultramem/checkpoint-file';
 import { startProgress, wholeNumber } from '@ultramem/command-line';
 import { OperatingError } from '@ultramem/invariant';
@@ -19,25 +19,43 @@ interface SynthFlags extends ShapeFlags {
 
 /** `ultramem synth`: a checkpoint of any size with random weights. */
 export function synthCommand(): Command {
-  const shape = (flags: string, text: string): Option => new Option(flags, text).conflicts(['like', 'config']);
+  const shape = (flags: string, text: string): Option =>
+    new Option(flags, text).conflicts(['like', 'config']);
   return new Command('synth')
-    .description('Write a checkpoint of any size with seeded random weights, for capacity tests and benchmarks. Its tokens are bytes.')
+    .description(
+      'Write a checkpoint of any size with seeded random weights, for capacity tests and benchmarks. Its tokens are bytes.',
+    )
     .requiredOption('--out <dir>', 'directory to write, which must be new or empty')
-    .addOption(new Option('--like <dir>', 'take the shape from the config.json of this model').conflicts('config'))
+    .addOption(
+      new Option('--like <dir>', 'take the shape from the config.json of this model').conflicts('config'),
+    )
     .option('--config <file>', 'take the shape from this config.json')
-    .option('--slots <count>', 'rows of the value table (v1: of each), at least: 1000000, 100M, 1G (default: 64K, or as in the config.json)')
+    .option(
+      '--slots <count>',
+      'rows of the value table (v1: of each), at least: 1000000, 100M, 1G (default: 64K, or as in the config.json)',
+    )
     .addOption(shape('--family <name>', 'v1, v2 or memory-plus (default: v2)'))
     .addOption(shape('--d-model <width>', 'width of the transformer (default: 256)'))
     .addOption(shape('--blocks <count>', 'blocks of the transformer (default: 6)'))
-    .addOption(shape('--insert <list>', 'where memory layers read and add: full, or r:w/r:w (default: v2 full, else every third block)'))
+    .addOption(
+      shape(
+        '--insert <list>',
+        'where memory layers read and add: full, or r:w/r:w (default: v2 full, else every third block)',
+      ),
+    )
     .addOption(shape('--heads <count>', 'heads of a memory layer (default: v2 1, else 2)'))
     .addOption(shape('--top-k <count>', 'slots per head (default: 16)'))
     .addOption(shape('--key-width <count>', 'width of a key (default: 64)'))
-    .addOption(shape('--value-width <count>', 'width of a value (default: 64, memory-plus as the transformer)'))
+    .addOption(
+      shape('--value-width <count>', 'width of a value (default: 64, memory-plus as the transformer)'),
+    )
     .option('--seed <number>', 'equal seeds give equal bytes', '1')
     .option('--dtype <name>', 'bf16 or f32, of matrices and tables', 'bf16')
     .option('--json', 'print facts as JSON')
-    .addHelpText('after', '\nExample:\n  ultramem synth --out ./big --family v2 --slots 10M --dtype bf16 --seed 7')
+    .addHelpText(
+      'after',
+      '\nExample:\n  ultramem synth --out ./big --family v2 --slots 10M --dtype bf16 --seed 7',
+    )
     .action(async (flags: SynthFlags) => {
       const dtype = parseDtype(flags.dtype);
       const seed = wholeNumber('--seed', 0)(flags.seed);
@@ -52,12 +70,18 @@ async function readShape(flags: SynthFlags): Promise<Record<string, unknown>> {
   if (flags.like !== undefined) {
     const text = await fileDirectory(flags.like).readText('config.json');
     if (text === null)
-      throw new OperatingError('CHECKPOINT_NOT_FOUND', `${flags.like} has no config.json; expected a model whose shape to take; check the path`);
+      throw new OperatingError(
+        'CHECKPOINT_NOT_FOUND',
+        `${flags.like} has no config.json; expected a model whose shape to take; check the path`,
+      );
     return configOfJson(parseJson(`${flags.like}/config.json`, text), flags.slots);
   }
   if (flags.config === undefined) return configOfFlags(flags);
   const text = await readFile(flags.config, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    throw new OperatingError('USAGE', `--config ${flags.config} cannot be read (${error.code}); expected a file like the config.json of a model; correct it`);
+    throw new OperatingError(
+      'USAGE',
+      `--config ${flags.config} cannot be read (${error.code}); expected a file like the config.json of a model; correct it`,
+    );
   });
   return configOfJson(parseJson(flags.config, text), flags.slots);
 }
@@ -66,7 +90,11 @@ function parseJson(name: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new OperatingError('CONFIG_INVALID', `${name} is not JSON; expected the model section of the reference as a JSON object; correct it`, { cause });
+    throw new OperatingError(
+      'CONFIG_INVALID',
+      `${name} is not JSON; expected the model section of the reference as a JSON object; correct it`,
+      { cause },
+    );
   }
 }
 
@@ -87,7 +115,11 @@ async function write(path: string, config: Record<string, unknown>, options: Syn
     await writeCheckpoint(path, checkpoint, (writtenBytes) => {
       progress.update(writtenBytes);
       // Thrown here it goes the way of every failed write, on which the half-written file is removed.
-      if (stoppedBy !== null) throw new OperatingError('CANCELLED', `${path} was not finished (${stoppedBy}); expected to write ${modelBytes} bytes; what was written is removed, run it again`);
+      if (stoppedBy !== null)
+        throw new OperatingError(
+          'CANCELLED',
+          `${path} was not finished (${stoppedBy}); expected to write ${modelBytes} bytes; what was written is removed, run it again`,
+        );
     });
   } finally {
     progress.stop();
@@ -108,7 +140,11 @@ export interface SynthFacts {
   seed: number;
 }
 
-export function synthFacts(out: string, json: Record<string, unknown>, { seed, dtype }: SynthOptions): SynthFacts {
+export function synthFacts(
+  out: string,
+  json: Record<string, unknown>,
+  { seed, dtype }: SynthOptions,
+): SynthFacts {
   const config = parseModelConfig(json);
   const geometry = memoryGeometry(config);
   const tables = geometry === null ? 0 : geometry.sharedTable ? 1 : geometry.layerCount;
@@ -127,7 +163,7 @@ export function synthFacts(out: string, json: Record<string, unknown>, { seed, d
 export function synthText(facts: SynthFacts): string {
   const tables = facts.tables === 1 ? 'one table' : `${facts.tables} tables`;
   return [
-    `wrote ${facts.out}: ${facts.family}, ${facts.memoryLayers} memory layers, ${facts.slots} slots in ${tables}, ${formatBytes(facts.bytes)}, ${facts.dtype}, seed ${facts.seed}`,
+    `wrote ${facts.out}: ${facts.family}, ${facts.memoryLayers} memory ${facts.memoryLayers === 1 ? 'layer' : 'layers'}, ${facts.slots} slots in ${tables}, ${formatBytes(facts.bytes)}, ${facts.dtype}, seed ${facts.seed}`,
     `look at it: ultramem inspect --model ${facts.out}`,
   ].join('\n');
 }
