@@ -25,7 +25,7 @@ const family = fc.oneof(
       mem_insert_way: fc.constantFrom('full', '0:0/1:2'),
       mem_knum: fc.integer({ min: 4, max: 8 }),
       mem_vdim: fc.constantFrom(8, 12),
-      mem_pre_vdim: fc.constantFrom(0, 7, 8),
+      mem_pre_vdim: fc.constantFrom(0, 2, 7),
       mem_use_glu_act: fc.boolean(),
       mem_q_for_each_tucker_rank: fc.boolean(),
       mem_share_ratio: fc.constantFrom(0.4, 1),

@@ -101,7 +101,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     geometry: terms.geometry,
     memoryLayers,
     localKeys: resident.keys,
-    keyCost: new KeyCost(options.keys),
+    keyCost: new KeyCost(),
     routing: () => cluster.routing(),
     deadlineMs: options.lookupDeadlineMs,
     frameBytesMax: options.frameBytesMax ?? FRAME_BYTES_MAX,

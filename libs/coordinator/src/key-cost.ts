@@ -13,18 +13,14 @@ const CALLS_BETWEEN_CHECKS = 64;
  * looked at again now and then, because the load of machines changes. The answer is the same either way.
  */
 export class KeyCost {
-  readonly #mode: KeysMode;
   readonly #groups = new Map<
     number,
     { calls: number } & Record<ScorePlace, { samples: number; ms: number }>
   >();
 
-  constructor(mode: KeysMode) {
-    this.#mode = mode;
-  }
-
-  choose(tokenCount: number): ScorePlace {
-    if (this.#mode !== 'auto') return this.#mode;
+  /** @param mode of the plan, which may have narrowed what was asked for */
+  choose(mode: KeysMode, tokenCount: number): ScorePlace {
+    if (mode !== 'auto') return mode;
     const group = this.#group(tokenCount);
     group.calls++;
     for (const place of ['coordinator', 'workers'] as const)

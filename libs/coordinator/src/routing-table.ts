@@ -1,11 +1,13 @@
 import type { ClusterView } from '@ultramem/membership';
-import type { Plan } from '@ultramem/planner';
+import type { KeysMode, Plan } from '@ultramem/planner';
 import { codedError } from '@ultramem/protocol';
 import type { ShardLink } from './shard-link.ts';
 
 /** Who answers for every shard, as of one epoch. A lookup takes one and keeps it to its end. */
 export interface RoutingTable {
   readonly epoch: number;
+  /** Who may score keys under this plan. */
+  readonly keys: KeysMode;
   readonly links: readonly ShardLink[]; // index = shard
 }
 
@@ -41,5 +43,5 @@ export function routingTable(
       );
     return linkOf(owner.workerId);
   });
-  return { epoch: view.epoch, links };
+  return { epoch: view.epoch, keys: plan.keys, links };
 }

@@ -87,7 +87,7 @@ async function lookUpPart(
 ): Promise<Omit<ShardedAnswer, 'traffic'>> {
   const { kernels, clock, geometry, keyCost } = options;
   const memoryLayer = options.memoryLayers[request.layer]!;
-  const scoredBy = keyCost.choose(request.tokenCount);
+  const scoredBy = keyCost.choose(call.table.keys, request.tokenCount);
   const startMs = clock.nowMs();
   const candidates =
     scoredBy === 'workers'

@@ -68,7 +68,7 @@ export async function loadMemoryTables(
     const { rows, columns, preColumns } = part.values;
     const values = await hold(kernels.loadValues(source(valueTableName(geometry, layer)), rows, columns));
     const pre =
-      geometry.preWidth > 0
+      rangeLength(preColumns) > 0
         ? await hold(kernels.loadValues(source(preValueTableName(geometry)), rows, preColumns))
         : null;
     return { values, pre };

@@ -22,7 +22,11 @@ export function checkPlan(
   const pre = slices.map((slice) => ({ rows: slice.rows, columns: slice.preColumns }));
   if (geometry.preWidth > 0)
     assert(
-      coversOnce(pre, geometry.tableRows, geometry.preWidth),
+      coversOnce(
+        pre.filter(({ columns }) => rangeLength(columns) > 0),
+        geometry.tableRows,
+        geometry.preWidth,
+      ),
       'slices cover the pre-values exactly once',
     );
   else

@@ -42,7 +42,10 @@ export function sliceTables(
   );
   const rows = splitByWeight(geometry.tableRows, rowWeights);
   const columns = splitByWeight(geometry.valueWidth, columnWeights);
-  const preColumns = geometry.preWidth === 0 ? null : splitByWeight(geometry.preWidth, columnWeights);
+  // With fewer pre-value columns than column parts, the last parts have none: their owners take no part in `prescore`.
+  const preColumns =
+    geometry.preWidth === 0 ? [] : splitByWeight(geometry.preWidth, columnWeights.slice(0, geometry.preWidth));
+  const noPreColumns = { start: geometry.preWidth, end: geometry.preWidth };
   const keyRanges =
     keys === 'coordinator'
       ? null
@@ -56,7 +59,7 @@ export function sliceTables(
       shard,
       rows: rows[(shard - column) / columnParts]!,
       columns: columns[column]!,
-      preColumns: preColumns?.[column] ?? { start: 0, end: 0 },
+      preColumns: preColumns[column] ?? noPreColumns,
       keys: keyRanges?.[shard] ?? null,
     };
   });
@@ -78,8 +81,6 @@ function invalidShape(
     return `${name} has more workers (${rowParts}) than rows (${geometry.tableRows})`;
   if (columnParts > geometry.valueWidth)
     return `${name} has more workers (${columnParts}) than columns (${geometry.valueWidth})`;
-  if (geometry.preWidth > 0 && columnParts > geometry.preWidth)
-    return `${name} has more workers (${columnParts}) than pre-value columns (${geometry.preWidth})`;
   if (keys !== 'coordinator' && workerCount > geometry.keyCount)
     return `keys ${keys} has more workers (${workerCount}) than keys per axis (${geometry.keyCount})`;
   return null;
