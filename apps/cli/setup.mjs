@@ -1,6 +1,6 @@
-// `npm start`: installs what is missing, builds, and runs the demonstration. Plain JavaScript on Node's own modules, because
-// nothing is installed yet when it starts.
-import { spawn, spawnSync } from 'node:child_process';
+// What `npm start` and `npm test` need first: packages installed from the lock file, programs built. Plain JavaScript on Node's
+// own modules, because nothing is installed yet when it starts.
+import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -14,18 +14,18 @@ if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(`${root}pac
   npm(['ci'], 'installing packages (once)');
 npm(['run', 'build'], 'building');
 
-const child = spawn(process.execPath, [`${root}apps/cli/bin/ultramem.js`, 'up', '--demonstrate', ...process.argv.slice(2)], {
-  stdio: 'inherit',
-});
-// The terminal sends Ctrl-C to both; this process waits for the child to stop in order.
-for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => signal === 'SIGTERM' && child.kill(signal));
-child.on('close', (code, signal) => process.exit(signal === null ? code : 1));
-
 function npm(args, what) {
   process.stderr.write(`${what} ...\n`);
   // The npm that runs this script, or the one on the path when it was started by hand.
-  const [command, ...before] = process.env.npm_execpath?.endsWith('.js') ? [process.execPath, process.env.npm_execpath] : ['npm'];
-  const run = spawnSync(command, [...before, ...args], { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 28, shell: command === 'npm' && process.platform === 'win32' });
+  const [command, ...before] = process.env.npm_execpath?.endsWith('.js')
+    ? [process.execPath, process.env.npm_execpath]
+    : ['npm'];
+  const run = spawnSync(command, [...before, ...args], {
+    cwd: root,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+    shell: command === 'npm' && process.platform === 'win32',
+  });
   if (run.status === 0) return;
   process.stderr.write(`${run.stdout ?? ''}${run.stderr ?? run.error?.message ?? ''}\n`);
   fail('SETUP_FAILED', `npm ${args.join(' ')} failed; expected it to end with 0; read its output above and try again`);
