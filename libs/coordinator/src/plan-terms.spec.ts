@@ -1,0 +1,34 @@
+import { coordinatorBytes } from '@ultramem/planner';
+import { expect, it } from 'vitest';
+import { synthesise, V1_MODEL, V2_MODEL } from '../test/small-model.ts';
+import { ASSUMED_LINK, ASSUMED_RATES, planTerms } from './plan-terms.ts';
+
+it('takes element sizes and dense bytes from the stored tensors', async () => {
+  const checkpoint = await synthesise(V1_MODEL);
+  const terms = planTerms(checkpoint, 'auto', 'workers');
+  let elements = 0;
+  for (const [name, { shape }] of checkpoint.tensors)
+    if (!name.endsWith('.keys') && !name.includes('values_for_look_up') && !name.endsWith('shuffle_index'))
+      elements += shape.reduce((product, length) => product * length, 1);
+  expect(terms.bytes).toEqual({ value: 4, pre: 4, denseBytes: 4 * elements });
+  expect(terms).toMatchObject({
+    partition: 'auto',
+    keys: 'workers',
+    link: ASSUMED_LINK,
+    rates: ASSUMED_RATES,
+  });
+  expect(terms.geometry).toBe(checkpoint.geometry);
+  // Keys and shuffle are counted by the planner.
+  expect(coordinatorBytes(terms.geometry, terms.bytes, 'workers')).toBeGreaterThan(terms.bytes.denseBytes);
+});
+
+it('halves what is stored in two bytes, pre-values included', async () => {
+  const stored = await synthesise(V2_MODEL, 'BF16');
+  expect(planTerms(stored, 'auto', 'auto').bytes).toMatchObject({ value: 2, pre: 2 });
+  expect(planTerms(await synthesise(V2_MODEL), 'auto', 'auto').bytes).toMatchObject({ value: 4, pre: 4 });
+});
+
+it('is of no use without memory layers', async () => {
+  const checkpoint = await synthesise({ ...V1_MODEL, mem_insert_way: 'no_mem' });
+  expect(() => planTerms(checkpoint, 'auto', 'auto')).toThrow('memory layers');
+});
