@@ -33,6 +33,11 @@ export function invalidHello(hello: MessageOfKind<'hello'>, rules: AdmissionRule
       'CHECKPOINT_MISMATCH',
       `worker ${worker.workerId} has the checkpoint ${worker.fingerprint}; expected ${rules.fingerprint}, the coordinator's; give both the same --model`,
     );
+  if (worker.capacityBytes === 0)
+    return new OperatingError(
+      'PLAN_IMPOSSIBLE',
+      `worker ${worker.workerId} has no memory for slices; expected some; raise its --memory`,
+    );
   const twin = rules.view.members.find((member) => member.workerId === worker.workerId);
   if (twin !== undefined && twin.instance !== worker.instance)
     return new OperatingError(
