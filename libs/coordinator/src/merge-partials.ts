@@ -17,7 +17,8 @@ export function mergePartials(
   size: { tokenCount: number; blockCount: number; width: number },
 ): Float32Array {
   const { blockCount, width } = size;
-  const sum = new Float64Array(size.tokenCount * blockCount * width);
+  // -0 is what changes no number when added, not even another -0.
+  const sum = new Float64Array(size.tokenCount * blockCount * width).fill(-0);
   for (const { token, columns, pooled } of parts) {
     const partWidth = columns.end - columns.start;
     for (let i = 0; i < token.length; i++)

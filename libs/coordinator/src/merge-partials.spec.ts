@@ -1,0 +1,61 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { mergePartials, type Partial } from './merge-partials.ts';
+
+const f32 = fc.float({ noNaN: true, noDefaultInfinity: true, min: -1e6, max: 1e6 });
+
+describe('mergePartials', () => {
+  it('puts columns side by side', () => {
+    const parts: Partial[] = [
+      { token: Uint32Array.of(0, 1), columns: { start: 2, end: 3 }, pooled: Float32Array.of(3, 6) },
+      { token: Uint32Array.of(0, 1), columns: { start: 0, end: 2 }, pooled: Float32Array.of(1, 2, 4, 5) },
+    ];
+    expect(mergePartials(parts, { tokenCount: 2, blockCount: 1, width: 3 })).toEqual(
+      Float32Array.of(1, 2, 3, 4, 5, 6),
+    );
+  });
+
+  it('adds rows, also for tokens that only one of them hit', () => {
+    const columns = { start: 0, end: 1 };
+    const parts: Partial[] = [
+      { token: Uint32Array.of(1), columns, pooled: Float32Array.of(1, 2) },
+      { token: Uint32Array.of(0, 1), columns, pooled: Float32Array.of(10, 20, 30, 40) },
+    ];
+    expect(mergePartials(parts, { tokenCount: 2, blockCount: 2, width: 1 })).toEqual(
+      Float32Array.of(10, 20, 31, 42),
+    );
+  });
+
+  it('keeps every bit of one row range, however its columns are cut', () => {
+    const size = { tokenCount: 3, blockCount: 2, width: 5 };
+    const whole = fc
+      .array(f32, { minLength: 30, maxLength: 30 })
+      .map((numbers) => Float32Array.from(numbers));
+    fc.assert(
+      fc.property(whole, fc.integer({ min: 1, max: 4 }), (pooled, cut) => {
+        const token = Uint32Array.of(0, 1, 2);
+        const part = (start: number, end: number): Partial => ({
+          token,
+          columns: { start, end },
+          pooled: Float32Array.from(
+            Array.from({ length: 6 }, (_, row) => [
+              ...pooled.subarray(row * 5 + start, row * 5 + end),
+            ]).flat(),
+          ),
+        });
+        expect(mergePartials([part(cut, 5), part(0, cut)], size)).toEqual(pooled);
+      }),
+    );
+  });
+
+  it('rounds a sum over row ranges once', () => {
+    const part = (value: number): Partial => ({
+      token: Uint32Array.of(0),
+      columns: { start: 0, end: 1 },
+      pooled: Float32Array.of(value),
+    });
+    // In f32 the two small ones would vanish one after the other.
+    const sum = mergePartials([part(2 ** 24), part(1), part(1)], { tokenCount: 1, blockCount: 1, width: 1 });
+    expect(sum).toEqual(Float32Array.of(2 ** 24 + 2));
+  });
+});
