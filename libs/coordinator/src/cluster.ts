@@ -38,6 +38,8 @@ export interface ClusterOptions {
   onDefect: (error: unknown) => void;
 }
 
+const LINK_TRIPS = 3;
+
 /** What the coordinator keeps of a member beside the view. */
 interface Contact {
   channel: Channel;
@@ -119,8 +121,11 @@ export class Cluster {
       members: this.#view.members.length,
       wanted: this.#options.workersWanted,
     });
-    void this.#beat(workerId, channel)
-      .then(() => this.#place())
+    void this.#measureLink(workerId)
+      .then(() => {
+        this.#place();
+        return this.#beat(workerId, channel);
+      })
       .catch(this.#options.onDefect);
   }
 
@@ -148,6 +153,12 @@ export class Cluster {
   /** Fresh counters of every member that answers within `deadlineMs`; the others keep their last ones. */
   async refreshPulses(deadlineMs: number): Promise<void> {
     await Promise.all([...this.#contacts.keys()].map((workerId) => this.#askPulse(workerId, deadlineMs)));
+  }
+
+  /** A few round trips at once: the first ones also pay for what a fresh process compiles. */
+  async #measureLink(workerId: string): Promise<void> {
+    for (let trip = 0; trip < LINK_TRIPS && this.#contacts.has(workerId); trip++)
+      await this.#askPulse(workerId, this.#options.lease.leaseMs);
   }
 
   /** A sign of life now and then every heartbeat, as long as the connection lasts. */

@@ -6,7 +6,7 @@ import { LEASE_TERMS, type LeaseTerms } from '@ultramem/membership';
 import { type KeysMode, type Partition, planPartition } from '@ultramem/planner';
 import { codedError } from '@ultramem/protocol';
 import type { Tokenizer } from '@ultramem/tokenizer';
-import type { Transport } from '@ultramem/transport';
+import type { Connection, Transport } from '@ultramem/transport';
 import { Cluster, type ClusterEvent } from './cluster.ts';
 import { type ClusterStatus, describeCluster } from './describe-cluster.ts';
 import { greet } from './greet.ts';
@@ -114,11 +114,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const model: Model | null = dense && { dense, memoryLayers, lookUp, kernels, clock };
   const serveClient =
     model && tokenizer && createClientServer({ model, lookUp, tokenizer, cluster, status, statistics });
-  const listener = await options.transport.listen({
-    host: options.host,
-    port: options.port,
-    onConnection: (connection) => greet(connection, cluster, serveClient, options),
-  });
+  const onConnection = (connection: Connection): void => greet(connection, cluster, serveClient, options);
+  const listener = await options.transport
+    .listen({ host: options.host, port: options.port, onConnection })
+    .catch((error: unknown) => {
+      cluster.close(); // its timers would keep the process alive
+      resident.release();
+      throw error;
+    });
   return {
     url: listener.url,
     model,

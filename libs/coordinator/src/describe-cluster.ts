@@ -1,3 +1,4 @@
+import type { Member } from '@ultramem/membership';
 import { formatPartition } from '@ultramem/planner';
 import type { MessageOfKind } from '@ultramem/protocol';
 import type { Cluster } from './cluster.ts';
@@ -34,7 +35,7 @@ export function describeCluster(
       lookupP50Ms: statistics.lookupLatency.percentileMs(50),
       lookupP99Ms: statistics.lookupLatency.percentileMs(99),
     },
-    workers: view.members.map(({ workerId, peerName, state, shard, capacityBytes }) => {
+    workers: [...view.members].sort(byShard).map(({ workerId, peerName, state, shard, capacityBytes }) => {
       const { pulse, channel, latency, silentMs } = cluster.contactOf(workerId);
       const slice = shard === null || plan === null ? null : plan.slices[shard]!;
       return {
@@ -58,4 +59,9 @@ export function describeCluster(
       };
     }),
   };
+}
+
+/** In shard order, those on standby last, so that a table reads like the memory and stands still. */
+function byShard(a: Member, b: Member): number {
+  return (a.shard ?? Number.MAX_SAFE_INTEGER) - (b.shard ?? Number.MAX_SAFE_INTEGER);
 }

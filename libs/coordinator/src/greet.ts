@@ -60,7 +60,10 @@ export function greet(
     cancelDeadline();
     accepts.delete('hello');
     const reason = invalidHello(hello, { token, fingerprint: checkpoint.fingerprint, view: cluster.view });
-    if (reason !== null) return refuse(channel, reason);
+    if (reason !== null) {
+      refuse(channel, reason);
+      return;
+    }
     channel.notify({
       kind: 'welcome',
       protocol: Math.min(hello.protocolMax, PROTOCOL_MAX),

@@ -6,7 +6,7 @@ import type { PlanTerms } from './place-shards.ts';
 /** A local machine's link until heartbeats have measured the real round trip. */
 export const ASSUMED_LINK: Link = { roundTripMs: 0.2, bytesPerSecond: 1e9 };
 /** The reference kernels on one core, as measured with the demo model; only ratios between plans depend on them. */
-export const ASSUMED_RATES: Rates = { macsPerSecond: 8e8, rowBytesPerSecond: 1e9 };
+export const ASSUMED_RATES: Rates = { macsPerSecond: 1.5e9, rowBytesPerSecond: 1e9 };
 
 /** What a plan for this checkpoint is made of. */
 export function planTerms(checkpoint: Checkpoint, partition: Partition | 'auto', keys: KeysMode): PlanTerms {

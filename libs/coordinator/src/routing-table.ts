@@ -1,7 +1,7 @@
 import type { ClusterView } from '@ultramem/membership';
 import type { KeysMode, Plan } from '@ultramem/planner';
 import { codedError } from '@ultramem/protocol';
-import type { ShardLink } from './shard-link.ts';
+import { describeSlice, type ShardLink } from './shard-link.ts';
 
 /** Who answers for every shard, as of one epoch. A lookup takes one and keeps it to its end. */
 export interface RoutingTable {
@@ -29,12 +29,13 @@ export function routingTable(
       'NOT_READY',
       `${view.members.length} of ${workersWanted} workers have joined; expected all before the first lookup; start the others, or wait`,
     );
-  const links = plan.slices.map(({ shard, rows }) => {
+  const links = plan.slices.map((slice) => {
+    const { shard } = slice;
     const owner = view.members.find((member) => member.shard === shard);
     if (owner === undefined)
       throw codedError(
         'SHARD_UNAVAILABLE',
-        `shard ${shard} (rows ${rows.start} to ${rows.end - 1}) has no worker; expected one for each of ${plan.slices.length} shards; start a worker, it takes the free place`,
+        `${describeSlice(slice)} has no worker; expected one for each of ${plan.slices.length} shards; start a worker, it takes the free place`,
       );
     if (owner.state !== 'ready')
       throw codedError(

@@ -48,13 +48,10 @@ function checked(
   const { start, end } = link.slice.keys!;
   const perSide = Math.min(geometry.topK, end - start);
   const count = tokenCount * geometry.headCount * SIDES * perSide;
-  if (
-    answer.tokenCount !== tokenCount ||
-    answer.perSide !== perSide ||
-    answer.index.length !== count ||
-    answer.refined.length !== count * geometry.rank
-  )
+  if (answer.tokenCount !== tokenCount || answer.perSide !== perSide || answer.index.length !== count)
     throw misfit(link, 'score', answer.index.length, count);
+  if (answer.refined.length !== count * geometry.rank)
+    throw misfit(link, 'score', answer.refined.length, count * geometry.rank);
   if (answer.index.some((key) => key < start || key >= end))
     throw codedError(
       'UNEXPECTED_MESSAGE',

@@ -44,8 +44,7 @@ export async function askShard<K extends Phase>(
 
 function named(error: unknown, link: ShardLink, phase: Phase, elapsedMs: number): unknown {
   if (!(error instanceof OperatingError)) return error;
-  const { rows, columns, shard } = link.slice;
-  const owner = `worker ${link.workerId} (shard ${shard}: rows ${rows.start} to ${rows.end - 1}, columns ${columns.start} to ${columns.end - 1})`;
+  const owner = `worker ${link.workerId} (${describeSlice(link.slice)})`;
   switch (error.code) {
     case 'CONNECTION_LOST':
       return codedError(
@@ -65,6 +64,10 @@ function named(error: unknown, link: ShardLink, phase: Phase, elapsedMs: number)
         cause: error,
       });
   }
+}
+
+export function describeSlice({ shard, rows, columns }: ShardSlice): string {
+  return `shard ${shard}: rows ${rows.start} to ${rows.end - 1}, columns ${columns.start} to ${columns.end - 1}`;
 }
 
 /** An answer that passed the protocol's checks but does not fit the request: the two sides disagree about the model. */

@@ -67,14 +67,13 @@ export function generateCommand(): Command {
         }),
         seed: flags.seed === undefined ? randomSeed() : wholeNumber('--seed', 0)(flags.seed),
         deadlineMs: 1000 * number('--timeout', 0.001, 1e6)(flags.timeout),
-        onText: (text) => void (flags.json || process.stdout.write(text)),
+        onText: createTextWriter(flags),
       };
       if (call.prompt === '')
         throw new OperatingError(
           'USAGE',
           '--prompt is empty; expected some text to continue; write a prompt',
         );
-      if (!flags.json) process.stdout.write(call.prompt);
       const facts =
         flags.model === undefined ? await generateThere(flags, call) : await generateHere(flags.model, call);
       const tokensPerSecond = facts.tokenIds.length / (facts.elapsedMs / 1000);
@@ -89,6 +88,16 @@ export function generateCommand(): Command {
         );
       }
     });
+}
+
+/** Writes the prompt in front of the first piece, so that a failure before it stands on a line of its own. */
+function createTextWriter({ json, prompt }: GenerateFlags): (text: string) => void {
+  let started = false;
+  return (text) => {
+    if (json) return;
+    process.stdout.write(started ? text : prompt + text);
+    started = true;
+  };
 }
 
 async function generateThere(flags: GenerateFlags, call: GenerateCall): Promise<GenerateFacts> {

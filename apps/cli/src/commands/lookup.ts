@@ -65,7 +65,8 @@ export function describeExplanation(explanation: Explanation): string {
         ...[virtualIndex, row, column].map(String),
         score.toFixed(4),
         weight.toFixed(4),
-        ...[block, slot, shard].map(String),
+        ...[block, slot].map(String),
+        explanation.partition === 'columns' ? 'all' : `${shard}`,
       ]);
     lines.push(
       indent(printTable(['winner', 'row', 'column', 'score', 'weight', 'block', 'slot', 'shard'], rows)),

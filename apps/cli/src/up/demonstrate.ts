@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from '@ultramem/client';
 import { startProgress } from '@ultramem/command-line';
-import { generate, parseSampling } from '@ultramem/inference';
+import { evaluate, generate, parseSampling } from '@ultramem/inference';
 import { OperatingError } from '@ultramem/invariant';
 import { type OpenModel, openModel } from '../open-model.ts';
 import { startLiveView } from './live-view.ts';
@@ -122,24 +122,33 @@ function sameTokens(
   return [what, same ? 'identical' : 'DIFFERENT', same];
 }
 
+/** Loss with and without the memory; and on the first window, against one process, to the last bit of the sum. */
 async function showLoss(
   client: Client,
-  { tokenizer, checkpoint }: OpenModel,
+  { model, tokenizer, checkpoint }: OpenModel,
   text: string,
   context: number,
 ): Promise<void> {
   const tokenIds = Uint32Array.from(tokenizer.encode(text).slice(0, LOSS_BYTES + 1));
-  const progress = startProgress('measuring the loss', 2);
+  const progress = startProgress('measuring the loss', 3);
   const contextLength = Math.min(context, checkpoint.config.maxSequenceLength);
   const measured = [];
   for (const withMemory of [true, false]) {
     measured.push(await client.evaluate({ tokenIds, contextLength, withMemory }));
     progress.update(measured.length);
   }
+  const window = tokenIds.subarray(0, contextLength + 1);
+  const sharded = await client.evaluate({ tokenIds: window, contextLength, withMemory: true });
+  const alone = await evaluate(model, { tokenIds: window, contextLength });
   progress.stop();
   const [withMemory, without] = measured.map(({ lossSum, tokenCount }) => (lossSum / tokenCount).toFixed(4));
+  const difference = Math.abs(sharded.lossSum - alone.lossSum);
   process.stdout.write(
-    `loss on ${measured[0]!.tokenCount} tokens of validation text: ${withMemory} nats with the memory, ${without} without\n`,
+    [
+      `loss on ${measured[0]!.tokenCount} tokens of validation text: ${withMemory} nats with the memory, ${without} without`,
+      `summed loss of the first ${alone.tokenCount}, against one process: ${difference === 0 ? 'the same bits' : `differs by ${difference.toExponential(1)} (partial sums of row slices are rounded once more)`}`,
+      '',
+    ].join('\n'),
   );
 }
 
