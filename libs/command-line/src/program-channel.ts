@@ -7,7 +7,9 @@ export function tellParent(message: object): void {
 }
 
 export function endWithParent(): void {
-  if (process.send !== undefined) process.once('disconnect', () => process.exit(0));
+  if (process.send === undefined) return;
+  process.once('disconnect', () => process.exit(0));
+  process.channel?.unref(); // to listen keeps a program alive that has given up and only waits to end
 }
 
 /** Calls `stop` at the first SIGINT or SIGTERM; the second one ends the process at once. */
