@@ -4,7 +4,7 @@ import type { MemoryLayer, MemoryLookup, Model } from '@ultramem/inference';
 import type { Kernels } from '@ultramem/kernels';
 import { LEASE_TERMS, type LeaseTerms } from '@ultramem/membership';
 import { type KeysMode, type Partition, planPartition } from '@ultramem/planner';
-import { codedError } from '@ultramem/protocol';
+import { codedError, FIRST_MESSAGE_BYTES_MAX } from '@ultramem/protocol';
 import type { Tokenizer } from '@ultramem/tokenizer';
 import type { Connection, Transport } from '@ultramem/transport';
 import { Cluster, type ClusterEvent } from './cluster.ts';
