@@ -116,7 +116,13 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     model && tokenizer && createClientServer({ model, lookUp, tokenizer, cluster, status, statistics });
   const onConnection = (connection: Connection): void => greet(connection, cluster, serveClient, options);
   const listener = await options.transport
-    .listen({ host: options.host, port: options.port, onConnection })
+    // A little more than a hello still gets a coded refusal; beyond this nothing is read any more.
+    .listen({
+      host: options.host,
+      port: options.port,
+      onConnection,
+      strangerBytesMax: 4 * FIRST_MESSAGE_BYTES_MAX,
+    })
     .catch((error: unknown) => {
       cluster.close(); // its timers would keep the process alive
       resident.release();

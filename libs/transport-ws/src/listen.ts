@@ -1,18 +1,21 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import type { OperatingError } from '@ultramem/invariant';
 import { codedError, MESSAGE_BYTES_MAX, SUBPROTOCOL } from '@ultramem/protocol';
 import type { Connection, Listener } from '@ultramem/transport';
-import { WebSocketServer } from 'ws';
+import { type WebSocket, WebSocketServer } from 'ws';
 import { websocketConnection } from './websocket-connection.ts';
 
 export interface ListenOptions {
   host: string;
   port: number;
   onConnection: (connection: Connection) => void;
+  strangerBytesMax?: number;
 }
 
 /** Accepts WebSockets of our subprotocol. @throws OperatingError PORT_IN_USE, LISTEN_FAILED */
-export async function listen({ host, port, onConnection }: ListenOptions): Promise<Listener> {
+export async function listen(options: ListenOptions): Promise<Listener> {
+  const { host, port, onConnection, strangerBytesMax } = options;
   const server = createServer((_request, response) => {
     response.writeHead(426, {
       'content-type': 'text/plain; charset=utf-8',
@@ -35,6 +38,7 @@ export async function listen({ host, port, onConnection }: ListenOptions): Promi
   sockets.on('connection', (socket, request) => {
     socket.binaryType = 'nodebuffer';
     request.socket.setNoDelay(true);
+    if (strangerBytesMax !== undefined) limitStranger(socket, request.socket, strangerBytesMax);
     const connection = websocketConnection(
       socket,
       `${request.socket.remoteAddress}:${request.socket.remotePort}`,
@@ -54,6 +58,17 @@ export async function listen({ host, port, onConnection }: ListenOptions): Promi
       await closed;
     },
   };
+}
+
+/** ws has one limit for all messages, up to which a stranger could make us buffer: this one ends with the first message. */
+function limitStranger(socket: WebSocket, raw: Socket, bytesMax: number): void {
+  let received = 0;
+  const count = (chunk: Buffer): void => {
+    received += chunk.length;
+    if (received > bytesMax) socket.terminate();
+  };
+  raw.on('data', count);
+  socket.once('message', () => raw.off('data', count));
 }
 
 /**

@@ -1,7 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo, connect as connectTcp, createServer as createTcpServer } from 'node:net';
 import { SUBPROTOCOL } from '@ultramem/protocol';
-import { type Connection, type Listener, transportCases } from '@ultramem/transport/conformance';
+import type { Connection, Listener } from '@ultramem/transport';
+import { transportCases } from '@ultramem/transport/conformance';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { createWsTransport } from './ws-transport.ts';
@@ -11,6 +12,25 @@ const transport = createWsTransport();
 
 describe('websocket transport', () => {
   for (const { name, run } of transportCases) it(name, () => run(createWsTransport()));
+});
+
+describe('listening', () => {
+  it('cuts a stranger who sends more than a first message may hold', async () => {
+    const listener = await transport.listen({
+      host: HOST,
+      port: 0,
+      onConnection: () => undefined,
+      strangerBytesMax: 1000,
+    });
+    onTestFinished(() => listener.close());
+    const connection = await connect(listener.url);
+    const closed = new Promise<string>((resolve) => {
+      connection.onMessage = () => undefined;
+      connection.onClose = resolve;
+    });
+    connection.send([new Uint8Array(100_000)]);
+    expect(await closed).toBe('WebSocket code 1006');
+  });
 });
 
 describe('connecting', () => {

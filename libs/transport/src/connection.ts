@@ -29,12 +29,14 @@ export interface Transport {
   connect(url: string, options: { timeoutMs: number }): Promise<Connection>;
   /**
    * @param options.port 0 picks a free one
+   * @param options.strangerBytesMax a connection that sends more before its first message is complete is cut
    * @throws OperatingError PORT_IN_USE, LISTEN_FAILED
    */
   listen(options: {
     host: string;
     port: number;
     onConnection: (connection: Connection) => void;
+    strangerBytesMax?: number;
   }): Promise<Listener>;
 }
 
