@@ -1,7 +1,7 @@
 // A whole cluster in this process, over the in-memory transport, on a checkpoint that exists only here.
 import { type Checkpoint, memoryDirectory, openCheckpoint, synthCheckpoint } from '@ultramem/checkpoint';
 import { type Coordinator, startCoordinator } from '@ultramem/coordinator';
-import { createRandom } from '@ultramem/environment';
+import { type Clock, createRandom } from '@ultramem/environment';
 import { systemClock } from '@ultramem/environment-system';
 import { createReferenceKernels } from '@ultramem/kernels';
 import { parseKeysMode, parsePartition } from '@ultramem/planner';
@@ -11,6 +11,8 @@ import { startWorker, type Worker } from '@ultramem/worker';
 
 export interface MemoryCluster {
   coordinator: Coordinator;
+  workers: Worker[];
+  startWorker(index: number): void;
   stop(): Promise<void>;
 }
 
@@ -28,10 +30,18 @@ export async function synthesise(config: Record<string, unknown>, seed: number):
 
 export async function startMemoryCluster(
   checkpoint: Checkpoint,
-  shape: { partition: string; keys: string; capacities: readonly number[]; frameBytesMax?: number },
+  shape: {
+    partition: string;
+    keys: string;
+    capacities: readonly number[];
+    frameBytesMax?: number;
+    clock?: Clock;
+    onEvent?: (source: string, event: object) => void;
+  },
 ): Promise<MemoryCluster> {
   const transport = createMemoryTransport();
-  const shared = { transport, clock: systemClock, checkpoint, token: null, software: 'test/1', processBytes: () => 0 };
+  const { clock = systemClock, onEvent = () => {} } = shape;
+  const shared = { transport, clock, checkpoint, token: null, software: 'test/1', processBytes: () => 0 };
   const rethrow = (error: unknown): never => {
     throw error;
   };
@@ -51,28 +61,31 @@ export async function startMemoryCluster(
     clusterId: 'test',
     lookupDeadlineMs: 60_000,
     ...(shape.frameBytesMax === undefined ? {} : { frameBytesMax: shape.frameBytesMax }),
-    onEvent: () => {},
+    onEvent: (event) => onEvent('coordinator', event),
     onDefect: rethrow,
   });
-  const workers = shape.capacities.map(
-    (capacityBytes, i): Worker =>
-      startWorker({
-        ...shared,
-        random: createRandom(i + 1),
-        kernels: createReferenceKernels(),
-        coordinatorUrl: coordinator.url,
-        connectTimeoutMs: 5_000,
-        workerId: `w${i}`,
-        instance: `w${i}`,
-        capacityBytes,
-        onEvent: () => {},
-        onDefect: rethrow,
-      }),
-  );
+  const workers: Worker[] = [];
+  const startOne = (index: number): void => {
+    workers[index] = startWorker({
+      ...shared,
+      random: createRandom(index + 1),
+      kernels: createReferenceKernels(),
+      coordinatorUrl: coordinator.url,
+      connectTimeoutMs: 5_000,
+      workerId: `w${index}`,
+      instance: `w${index}`,
+      capacityBytes: shape.capacities[index] ?? 0,
+      onEvent: (event) => onEvent(`w${index}`, event),
+      onDefect: rethrow,
+    });
+  };
+  for (const index of shape.capacities.keys()) startOne(index);
   const ended = workers.map((worker) => worker.done.then(() => new Promise<never>(() => {})));
   await Promise.race([coordinator.whenReady(), ...ended]);
   return {
     coordinator,
+    workers,
+    startWorker: startOne,
     async stop() {
       await Promise.all(workers.map((worker) => worker.leave('the test is over')));
       await coordinator.close();

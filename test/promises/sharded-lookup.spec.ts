@@ -1,6 +1,11 @@
 // DESIGN section 3, "Promises", on random models, partitions, worker counts and memory sizes.
 import { createRandom } from '@ultramem/environment';
-import { createLocalLookup, type LookupAnswer, type LookupRequest, loadMemoryLayers } from '@ultramem/inference';
+import {
+  createLocalLookup,
+  type LookupAnswer,
+  type LookupRequest,
+  loadMemoryLayers,
+} from '@ultramem/inference';
 import { createReferenceKernels } from '@ultramem/kernels';
 import type { MemoryGeometry } from '@ultramem/ultramem';
 import fc from 'fast-check';
@@ -8,7 +13,18 @@ import { describe, expect, it } from 'vitest';
 import { startMemoryCluster, synthesise } from './memory-cluster.ts';
 
 const WIDTH = 16;
-const dense = { d_model: WIDTH, n_heads: 2, n_layers: 3, mlp_hidden_size: 16, vocab_size: 64, embedding_size: 64, rope: true, include_bias: false, layer_norm_type: 'rms', max_sequence_length: 64 };
+const dense = {
+  d_model: WIDTH,
+  n_heads: 2,
+  n_layers: 3,
+  mlp_hidden_size: 16,
+  vocab_size: 64,
+  embedding_size: 64,
+  rope: true,
+  include_bias: false,
+  layer_norm_type: 'rms',
+  max_sequence_length: 64,
+};
 
 const family = fc.oneof(
   fc.record({
@@ -33,7 +49,11 @@ const family = fc.oneof(
       mem_head: fc.constantFrom(1, 2),
       mem_knn: fc.integer({ min: 1, max: 4 }),
     })
-    .map(({ expand: [key, value], ...rest }) => ({ ...rest, mem_key_expand_time: key, mem_value_expand_time: value })),
+    .map(({ expand: [key, value], ...rest }) => ({
+      ...rest,
+      mem_key_expand_time: key,
+      mem_value_expand_time: value,
+    })),
   fc.record({
     mem_type: fc.constant('memory_plus'),
     mem_insert_way: fc.constantFrom('0:0/1:2', '1:1'),
@@ -54,7 +74,12 @@ const scenario = fc.record({
   smallFrames: fc.boolean(),
 });
 
-function randomRequest(geometry: MemoryGeometry, layer: number, tokenCount: number, seed: number): LookupRequest {
+function randomRequest(
+  geometry: MemoryGeometry,
+  layer: number,
+  tokenCount: number,
+  seed: number,
+): LookupRequest {
   const random = createRandom(seed);
   const normal = (length: number) => Float32Array.from({ length }, () => random.normal());
   return {
@@ -71,42 +96,49 @@ function expectSameChoice(found: LookupAnswer, expected: LookupAnswer): void {
   expect(found.addresses).toEqual(expected.addresses);
 }
 
-const largest = (numbers: Float32Array) => numbers.reduce((most, number) => Math.max(most, Math.abs(number)), 0);
+const largest = (numbers: Float32Array) =>
+  numbers.reduce((most, number) => Math.max(most, Math.abs(number)), 0);
 
 describe('a sharded lookup', () => {
   it('equals one process: selections always, columns bit for bit, slots within 1e-5 and the same in every run', async () => {
     await fc.assert(
-      fc.asyncProperty(scenario, async ({ model, seed, partition, capacities, keys, tokenCount, smallFrames }) => {
-        const checkpoint = await synthesise(model, seed);
-        const geometry = checkpoint.geometry;
-        if (geometry === null) throw new Error('these models have memory');
-        const kernels = createReferenceKernels();
-        const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
-        const local = await createLocalLookup({ checkpoint, kernels, memoryLayers });
-        const workers = partition === 'grid' ? [1, 1, 1, 1] : capacities;
-        const cluster = await startMemoryCluster(checkpoint, {
-          partition: partition === 'grid' ? 'grid:2x2' : partition,
-          keys,
-          capacities: workers.map((share) => share * 1e6),
-          ...(smallFrames ? { frameBytesMax: 1 } : {}), // one token a message
-        });
-        try {
-          for (let layer = 0; layer < geometry.layerCount; layer++) {
-            const request = randomRequest(geometry, layer, tokenCount, seed + layer);
-            const expected = await local(request);
-            const found = await cluster.coordinator.lookUp(request);
-            expectSameChoice(found, expected);
-            const again = await cluster.coordinator.lookUp(request);
-            expect(again.pooled).toEqual(found.pooled);
-            const difference = largest(found.pooled.map((number, i) => number - (expected.pooled[i] ?? Number.NaN)));
-            expect(difference).toBeLessThanOrEqual(1e-5 * largest(expected.pooled));
-            // Pre-scores are added over columns in another order: the last bit of f32 may differ there.
-            if (partition === 'columns' && geometry.preWidth === 0) expect(found.pooled).toEqual(expected.pooled);
+      fc.asyncProperty(
+        scenario,
+        async ({ model, seed, partition, capacities, keys, tokenCount, smallFrames }) => {
+          const checkpoint = await synthesise(model, seed);
+          const geometry = checkpoint.geometry;
+          if (geometry === null) throw new Error('these models have memory');
+          const kernels = createReferenceKernels();
+          const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
+          const local = await createLocalLookup({ checkpoint, kernels, memoryLayers });
+          const workers = partition === 'grid' ? [1, 1, 1, 1] : capacities;
+          const cluster = await startMemoryCluster(checkpoint, {
+            partition: partition === 'grid' ? 'grid:2x2' : partition,
+            keys,
+            capacities: workers.map((share) => share * 1e6),
+            ...(smallFrames ? { frameBytesMax: 1 } : {}), // one token a message
+          });
+          try {
+            for (let layer = 0; layer < geometry.layerCount; layer++) {
+              const request = randomRequest(geometry, layer, tokenCount, seed + layer);
+              const expected = await local(request);
+              const found = await cluster.coordinator.lookUp(request);
+              expectSameChoice(found, expected);
+              const again = await cluster.coordinator.lookUp(request);
+              expect(again.pooled).toEqual(found.pooled);
+              const difference = largest(
+                found.pooled.map((number, i) => number - (expected.pooled[i] ?? Number.NaN)),
+              );
+              expect(difference).toBeLessThanOrEqual(1e-5 * largest(expected.pooled));
+              // Pre-scores are added over columns in another order: the last bit of f32 may differ there.
+              if (partition === 'columns' && geometry.preWidth === 0)
+                expect(found.pooled).toEqual(expected.pooled);
+            }
+          } finally {
+            await cluster.stop();
           }
-        } finally {
-          await cluster.stop();
-        }
-      }),
+        },
+      ),
       { numRuns: 60 },
     );
   }, 120_000);
