@@ -61,7 +61,7 @@ describe('routingTable', () => {
       expect.objectContaining({
         code: 'SHARD_UNAVAILABLE',
         retriable: true,
-        message: expect.stringContaining('shard 0 (rows 0 to 9)'),
+        message: expect.stringContaining('shard 0: rows 0 to 9'),
       }),
     );
   });

@@ -33,9 +33,9 @@ export interface World {
 
 export async function startWorld(
   checkpoint: Checkpoint,
-  options: Partial<CoordinatorOptions> & { workersWanted: number },
+  options: Partial<Omit<CoordinatorOptions, 'clock'>> & { workersWanted: number; clock?: ManualClock },
 ): Promise<World> {
-  const clock = new ManualClock();
+  const clock = options.clock ?? new ManualClock();
   const transport = options.transport ?? createMemoryTransport();
   const events: CoordinatorEvent[] = [];
   const coordinator = await startCoordinator({
@@ -88,7 +88,7 @@ export interface WorkerScript {
   /** Answers in place of the honest ones; null leaves it to those. */
   serve?: (request: Request) => Promise<AnswerBody> | null;
   /** Changes honest answers. */
-  tamper?: (answer: AnswerBody) => AnswerBody;
+  tamper?: (answer: AnswerBody) => AnswerBody | Promise<AnswerBody>;
 }
 
 export async function dialWorker(world: World, script: WorkerScript): Promise<ScriptedPeer> {
