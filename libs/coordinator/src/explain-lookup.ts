@@ -25,6 +25,8 @@ export async function explainLookup(
   const { tokenIds, tokenText } = asked;
   const position = asked.position ?? tokenIds.length - 1;
   const layer = asked.layer ?? 0;
+  if (tokenIds.length === 0)
+    throw codedError('PROMPT_EMPTY', 'the text has no tokens; expected at least one; write some text');
   if (position < 0 || position >= tokenIds.length)
     throw codedError(
       'TOKEN_OUT_OF_RANGE',

@@ -1,3 +1,4 @@
+import type { Clock } from '@ultramem/environment';
 import {
   evaluate,
   generate,
@@ -90,7 +91,7 @@ async function serveGenerate(
   const tokens = generate(model, { prompts, maxNewTokens: request.maxTokens, sampling, seed, stopAtEos });
   for (;;) {
     const next = await tokens.next();
-    stopWhenUnwanted(context);
+    stopWhenUnwanted(context, model.clock);
     if (next.done) {
       const { finishReasons, timing } = next.value;
       statistics.countRun(timing);
@@ -123,7 +124,7 @@ async function serveEvaluate(
     tokenIds,
     contextLength,
     withMemory,
-    onProgress: () => stopWhenUnwanted(context),
+    onProgress: () => stopWhenUnwanted(context, model.clock),
   });
   statistics.countRun(timing);
   return {
@@ -136,9 +137,15 @@ async function serveEvaluate(
 }
 
 /** Nobody waits any more: computing on would only slow the others. */
-function stopWhenUnwanted(context: RequestContext): void {
+function stopWhenUnwanted(context: RequestContext, clock: Clock): void {
   if (context.isCancelled())
     throw codedError('CANCELLED', 'the client gave the request up; expected it to wait; ask again');
+  // A client that is frozen or cut off gives nothing up.
+  if (clock.nowMs() > context.deadlineAtMs)
+    throw codedError(
+      'DEADLINE_EXCEEDED',
+      'the answer took longer than its deadline; expected less work or more time; ask for less, or allow more',
+    );
 }
 
 /** The plan of a cluster in which every shard answers; says what is missing otherwise. */

@@ -100,8 +100,9 @@ export async function dialWorker(world: World, script: WorkerScript): Promise<Sc
   return dial(world, { role: 'worker', token, worker }, serve);
 }
 
-export function dialClient(world: World, token: string | null = null): Promise<ScriptedPeer> {
-  return dial(world, { role: 'client', token, worker: null }, () =>
+/** @param clock of the client alone: one that stands still stands for a client that is frozen */
+export function dialClient(world: World, clock = world.clock): Promise<ScriptedPeer> {
+  return dial({ ...world, clock }, { role: 'client', token: null, worker: null }, () =>
     Promise.reject(new Error('nobody asks a client')),
   );
 }
