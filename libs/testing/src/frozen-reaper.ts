@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import { OperatingError } from '@ultramem/invariant';
 
 /**
@@ -18,7 +19,9 @@ process.stdin.setEncoding('utf8').on('data', (text) => {
 });
 `;
 
-let reaper: ChildProcess | null = null;
+type Reaper = ChildProcessByStdio<Writable, null, null>;
+
+let reaper: Reaper | null = null;
 const frozen = new Set<number>();
 
 /** Call before SIGSTOP: from when this resolves, the process `pid` ends with this one even while it is stopped. */
@@ -34,7 +37,7 @@ export function forgetFrozen(pid: number): void {
 }
 
 /** In a session of its own, so that what ends the test (Ctrl-C on a terminal) does not end it first. Keeps no event loop alive. */
-function startReaper(): ChildProcess {
+function startReaper(): Reaper {
   const child = spawn(process.execPath, ['-e', REAPER], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -45,9 +48,9 @@ function startReaper(): ChildProcess {
 }
 
 /** Resolves when the line is in the pipe: from there it is read even when this process has gone. */
-function tell(child: ChildProcess, line: string): Promise<void> {
+function tell(child: Reaper, line: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    child.stdin!.write(`${line}\n`, (error) => {
+    child.stdin.write(`${line}\n`, (error) => {
       if (error)
         reject(
           new OperatingError(

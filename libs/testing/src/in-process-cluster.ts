@@ -113,7 +113,7 @@ function inProcessWorker(world: World, coordinator: Coordinator, index: number):
       software: SOFTWARE,
       workerId: id,
       instance: randomHex(8),
-      capacityBytes: settings.memoryBytes[index]!,
+      capacityBytes: settings.memoryBytes[index],
       processBytes,
       onEvent: () => {},
       onDefect: rethrow,

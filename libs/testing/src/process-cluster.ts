@@ -48,7 +48,7 @@ export async function startProcessCluster(settings: ClusterSettings): Promise<Ru
 
 function processWorker(cluster: LocalCluster, index: number, tokenFile: TokenFile): RunningWorker {
   const ended = new WeakSet<ChildProgram>();
-  const child = (): ChildProgram => cluster.workers[index]!;
+  const child = (): ChildProgram => cluster.workers[index];
   const watch = (): void => {
     const watched = child();
     void watched.exited.then(() => {
