@@ -75,6 +75,10 @@ class WorkerProcess {
   #shard: ResidentShard | null = null;
   #channel: Channel | null = null;
   #wakeUp: () => void = () => {};
+  /** When the last coordinator was lost, at first the start. */
+  #aloneSinceMs = 0;
+  /** Since then. */
+  #attempt = 0;
   #loading: Promise<unknown> = Promise.resolve();
   /** Lookups under way: a slice is only replaced when none reads it. */
   readonly #answering = new Set<Promise<unknown>>();
@@ -87,28 +91,27 @@ class WorkerProcess {
 
   /** The only loop that waits: connect, serve until the connection ends, again. */
   async run(): Promise<void> {
-    const { clock, connectTimeoutMs } = this.#options;
-    let aloneSinceMs = clock.nowMs();
-    for (let attempt = 0; this.#state !== 'left'; ) {
-      const remainingMs = aloneSinceMs + connectTimeoutMs - clock.nowMs();
+    const { clock, random } = this.#options;
+    this.#aloneSinceMs = clock.nowMs();
+    while (!this.#left()) {
       try {
-        const welcomed = await this.#serveOneConnection(Math.max(1, remainingMs));
-        if (welcomed) {
-          aloneSinceMs = clock.nowMs();
-          attempt = 0;
-        }
+        await this.#serveOneConnection(Math.max(1, this.#remainingMs()));
       } catch (error) {
-        if (!(error instanceof OperatingError) || !error.retriable) throw error;
-        if (clock.nowMs() - aloneSinceMs >= connectTimeoutMs) throw this.#gaveUp(error);
+        if (!(error instanceof OperatingError)) throw error;
+        if (this.#left()) return;
+        if (!error.retriable) throw error;
+        if (this.#remainingMs() <= 0) throw this.#gaveUp(error);
       }
-      if (!this.#left())
-        await this.#sleep(
-          Math.min(
-            backoffMs(attempt++, BACKOFF, this.#options.random),
-            Math.max(1, aloneSinceMs + connectTimeoutMs - clock.nowMs()),
-          ),
-        );
+      if (this.#left()) return;
+      const pauseMs = backoffMs(this.#attempt++, BACKOFF, random);
+      await this.#sleep(Math.min(pauseMs, Math.max(1, this.#remainingMs())));
     }
+  }
+
+  /** How much longer this worker looks for a coordinator. */
+  #remainingMs(): number {
+    const { clock, connectTimeoutMs } = this.#options;
+    return this.#aloneSinceMs + connectTimeoutMs - clock.nowMs();
   }
 
   async leave(reason: string): Promise<void> {
@@ -122,20 +125,34 @@ class WorkerProcess {
     this.#shard = null;
   }
 
-  /** @returns whether the coordinator let this worker in */
-  async #serveOneConnection(timeoutMs: number): Promise<boolean> {
+  /**
+   * Resolves when a connection on which this worker was welcomed has ended.
+   *
+   * @throws OperatingError what the coordinator refused with, or CONNECTION_LOST when it never said welcome
+   */
+  async #serveOneConnection(timeoutMs: number): Promise<void> {
     const { transport, clock, coordinatorUrl, onDefect } = this.#options;
     const connection = await transport.connect(coordinatorUrl, { timeoutMs });
     if (this.#left()) {
       connection.close('left while connecting');
-      return false;
+      return;
     }
     this.#to('greeting', `connected to ${connection.peerName}`);
     return new Promise((resolve, reject) => {
-      let welcomed = false;
       let refusal: OperatingError | null = null;
+      let welcomed = false;
       let lastHeardMs = clock.nowMs();
-      let leaseMs = Number.POSITIVE_INFINITY;
+      let stopWatching = clock.after(timeoutMs, () =>
+        this.#channel?.close(`no welcome within ${Math.round(timeoutMs)} ms`),
+      );
+      // A coordinator that is frozen or cut off keeps its socket open: silence ends the connection.
+      const watchSilence = (leaseMs: number): void => {
+        stopWatching = clock.after(leaseMs / 2, () => {
+          if (clock.nowMs() - lastHeardMs > leaseMs)
+            this.#channel?.close(`the coordinator was silent for ${Math.round(leaseMs)} ms`);
+          else watchSilence(leaseMs);
+        });
+      };
       const channel = openChannel({
         connection,
         clock,
@@ -145,33 +162,31 @@ class WorkerProcess {
           return this.#serve(request);
         },
         onNotice: (notice) => {
-          if (notice.kind === 'welcome') {
-            welcomed = true;
-            leaseMs = notice.leaseMs;
-            watchSilence();
-            this.#to('standby', `welcomed by cluster ${notice.clusterId}`);
-          } else if (notice.kind === 'failure')
+          if (notice.kind === 'failure')
             refusal = new OperatingError(notice.code, notice.message, { retriable: notice.retriable });
+          if (notice.kind !== 'welcome' || this.#left()) return;
+          if (welcomed) throw unexpected('a second welcome', 'one for each connection');
+          welcomed = true;
+          lastHeardMs = clock.nowMs();
+          stopWatching();
+          watchSilence(notice.leaseMs);
+          this.#to('standby', `welcomed by cluster ${notice.clusterId}`);
         },
         onClose: (reason) => {
           stopWatching();
           this.#channel = null;
           if (!this.#left()) this.#to('connecting', `disconnected: ${reason}`);
+          if (welcomed) {
+            this.#aloneSinceMs = clock.nowMs();
+            this.#attempt = 0;
+          }
           if (refusal !== null) reject(refusal);
-          else resolve(welcomed);
+          else if (welcomed || this.#left()) resolve();
+          else reject(notWelcomed(coordinatorUrl, reason));
         },
         onDefect,
       });
       this.#channel = channel;
-      // A coordinator that is frozen or cut off keeps its socket open: silence ends the connection.
-      let stopWatching: () => void = () => {};
-      const watchSilence = (): void => {
-        stopWatching = clock.after(leaseMs / 2, () => {
-          if (clock.nowMs() - lastHeardMs > leaseMs)
-            channel.close(`the coordinator was silent for ${Math.round(leaseMs)} ms`);
-          else watchSilence();
-        });
-      };
       channel.notify(this.#hello());
     });
   }
@@ -221,6 +236,11 @@ class WorkerProcess {
   async #assign(request: AssignRequest): Promise<AnswerBody> {
     const { geometry } = this.#options.checkpoint;
     assert(geometry !== null, 'a worker is only started for models with memory layers');
+    if (this.#state !== 'standby' && this.#state !== 'ready')
+      throw unexpected(
+        `an assignment while this worker is ${this.#state}`,
+        'one at a time, after the welcome',
+      );
     const reason = invalidAssignment(request, geometry);
     if (reason !== null)
       throw codedError(
@@ -232,7 +252,10 @@ class WorkerProcess {
     // One load at a time: after a lost connection an earlier one may still run, and its tables are then taken over.
     const load = this.#loading.then(() => this.#load(request));
     this.#loading = load.catch(() => {});
-    const shard = await load;
+    const shard = await load.catch((error: unknown) => {
+      if (this.#channel === channel && !this.#left()) this.#to('standby', 'the shard could not be loaded');
+      throw error;
+    });
     if (this.#left()) shard.tables.release();
     if (this.#channel !== channel || this.#left())
       throw codedError(
@@ -332,3 +355,17 @@ class WorkerProcess {
 }
 
 type AssignRequest = Extract<Request, { kind: 'assign' }>;
+
+function unexpected(what: string, expected: string): OperatingError {
+  return codedError(
+    'UNEXPECTED_MESSAGE',
+    `${what} came from the coordinator; expected ${expected}; run the same release everywhere`,
+  );
+}
+
+function notWelcomed(url: string, reason: string): OperatingError {
+  return codedError(
+    'CONNECTION_LOST',
+    `${url} hung up before it said welcome (${reason}); expected a coordinator of this version; look at its log`,
+  );
+}
