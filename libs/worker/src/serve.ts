@@ -46,7 +46,7 @@ export async function servePrescore(
   if (pre === null)
     throw mismatch(
       'a prescore request',
-      'the model has no pre-values',
+      'this worker holds no pre-values',
       'requests for what this worker was assigned',
     );
   const width = pre.columns.end - pre.columns.start;
@@ -77,10 +77,8 @@ export async function servePool(
       `${geometry.coreCount} and ${geometry.poolBlocks}`,
     );
   const gated = message.preQuery.length > 0;
-  if (
-    gated &&
-    (pre === null || message.preQuery.length !== message.tokenCount * (pre.columns.end - pre.columns.start))
-  )
+  const wholeRows = pre !== null && pre.columns.end - pre.columns.start === geometry.preWidth;
+  if (gated && (!wholeRows || message.preQuery.length !== message.tokenCount * geometry.preWidth))
     throw mismatch(
       'a pool request',
       `its pre-query has ${message.preQuery.length} numbers`,
