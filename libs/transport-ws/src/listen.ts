@@ -79,9 +79,11 @@ function refusalOf({ headers }: IncomingMessage): string | null {
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
   if (!offered.includes(SUBPROTOCOL)) return `expected the subprotocol ${SUBPROTOCOL}`;
   if (headers.origin === undefined) return null;
+  const host = `http://${headers.host}`; // whatever the stranger wrote
   const isSameHost =
     URL.canParse(headers.origin) &&
-    new URL(headers.origin).hostname === new URL(`http://${headers.host}`).hostname;
+    URL.canParse(host) &&
+    new URL(headers.origin).hostname === new URL(host).hostname;
   return isSameHost ? null : 'expected a page of the same host';
 }
 
