@@ -78,6 +78,8 @@ export function greet(
   };
   const onNotice = (notice: Notice): void => {
     if (notice.kind === 'hello') admit(notice);
+    // Who cannot go on with us says so and hangs up; a stranger who stays is none the less one.
+    if (notice.kind === 'failure') channel.close(notice.code);
     if (notice.kind !== 'leave') return;
     if (workerId !== null) cluster.lost(workerId, channel, notice.reason);
     channel.close(notice.reason);
@@ -103,6 +105,12 @@ export function greet(
     firstMessageBytesMax: FIRST_MESSAGE_BYTES_MAX,
   });
   const cancelDeadline = clock.after(HELLO_DEADLINE_MS, () =>
-    channel.close(`no hello within ${HELLO_DEADLINE_MS} ms`),
+    refuse(
+      channel,
+      codedError(
+        'DEADLINE_EXCEEDED',
+        `no hello came within ${HELLO_DEADLINE_MS} ms; expected one as the first message; say hello at once`,
+      ),
+    ),
   );
 }

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer';
+import { BUFFERED_BYTES_MAX } from '@ultramem/protocol';
 import { type Connection, createInbox } from '@ultramem/transport';
 import type { RawData, WebSocket } from 'ws';
 
@@ -8,6 +9,7 @@ const CLOSE_TIMEOUT_MS = 1000;
 const CLOSE_REASON_BYTES_MAX = 123;
 const CLOSE_NORMAL = 1000;
 const CLOSE_UNSUPPORTED_DATA = 1003;
+const CLOSE_POLICY = 1008;
 
 /** An open WebSocket as a connection. */
 export function websocketConnection(socket: WebSocket, peerName: string): Connection {
@@ -27,6 +29,10 @@ export function websocketConnection(socket: WebSocket, peerName: string): Connec
     if (ownReason !== null) return;
     if (isBinary) inbox.deliver(messageBytes(data));
     else close(CLOSE_UNSUPPORTED_DATA, 'a text frame arrived; expected binary frames');
+  });
+  // ws answers each ping; to a peer that reads none of the answers they would pile up.
+  socket.on('ping', () => {
+    if (socket.bufferedAmount > BUFFERED_BYTES_MAX) close(CLOSE_POLICY, 'pings came and nothing was read');
   });
   // A 'close' follows every error; the error only explains it.
   socket.on('error', (error) => {

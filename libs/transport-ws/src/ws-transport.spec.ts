@@ -118,6 +118,7 @@ describe('listening', () => {
     expect(await handshake(url, [], {})).toBe(400);
     expect(await handshake(url, [SUBPROTOCOL], { origin: 'https://example.org' })).toBe(400);
     expect(await handshake(url, [SUBPROTOCOL], { origin: 'null' })).toBe(400);
+    expect(await handshake(url, [SUBPROTOCOL], { origin: 'http://x', host: '[' })).toBe(400);
     expect(await handshake(url, [SUBPROTOCOL], { origin: 'http://127.0.0.1:9999' })).toBe('open');
     expect(await handshake(url, [SUBPROTOCOL], {})).toBe('open');
   });
@@ -151,6 +152,22 @@ describe('listening', () => {
         tcp.write(Uint8Array.of(0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0));
     });
     expect(await closed.promise).toBe('Max payload size exceeded');
+  });
+
+  it('ends a connection that pings and does not read', async () => {
+    const accepted = deferred<Connection>();
+    const { url } = await listenFor(accepted.resolve);
+    const client = new WebSocket(url, [SUBPROTOCOL]);
+    onTestFinished(() => client.terminate());
+    const connection = await accepted.promise;
+    const closed = deferred<string>();
+    connection.onMessage = () => undefined;
+    connection.onClose = closed.resolve;
+    await new Promise((resolve) => client.once('open', resolve));
+    client.pause();
+    connection.send([new Uint8Array(80 * 2 ** 20)]); // more than the kernel takes, too
+    client.ping();
+    expect(await closed.promise).toBe('pings came and nothing was read');
   });
 
   it('cuts a peer that does not take part in the closing handshake', async () => {

@@ -265,6 +265,11 @@ describe('a peer that breaks the rules hears why and is cut off', () => {
       (send) => send({ kind: 'failure', id: 77, code: 'X', message: '', retriable: false }),
     ],
     [
+      'by giving up before anything was asked',
+      'UNEXPECTED_MESSAGE',
+      (send) => send({ kind: 'cancel', id: 1 }),
+    ],
+    [
       'by a number that is in use',
       'UNEXPECTED_MESSAGE',
       (send) => {
@@ -352,6 +357,46 @@ describe('overload', () => {
     await settle();
     expect(raw.messages).toMatchObject([{ kind: 'failure', id: 1024, code: 'OVERLOADED', retriable: true }]);
     expect(client.isOpen()).toBe(true);
+  });
+});
+
+describe('a peer that does not read', () => {
+  it('is told so, then hung up on', () => {
+    const unread = unreadConnection();
+    const channel = serveOver(unread, silentPeer().serve);
+    unread.bufferedBytes = 64 * 2 ** 20 + 1;
+    for (let id = 1; id <= 1024; id++) unread.receive({ kind: 'status', id, deadlineMs: 1 });
+    expect(unread.sent).toHaveLength(1024);
+    expect(unread.sent.at(-1)).toMatchObject({ kind: 'failure', id: 1024, code: 'OVERLOADED' });
+    expect(channel.isOpen()).toBe(true);
+    unread.receive({ kind: 'status', id: 1025, deadlineMs: 1 });
+    expect(unread.sent.at(-1)).toMatchObject({ kind: 'failure', id: null, code: 'OVERLOADED' });
+    expect(channel.isOpen()).toBe(false);
+  });
+
+  it('is served again once it has read', () => {
+    const unread = unreadConnection();
+    const channel = serveOver(unread, silentPeer().serve);
+    for (let id = 1; id <= 3000; id++) {
+      unread.bufferedBytes = id % 1000 === 0 ? 0 : 2 ** 27;
+      unread.receive({ kind: 'status', id, deadlineMs: 1 });
+    }
+    expect(channel.isOpen()).toBe(true);
+    expect(unread.sent).toHaveLength(2997);
+  });
+
+  it('gets no more parts', async () => {
+    const unread = unreadConnection();
+    serveOver(unread, async (_request, { sendPart }) => {
+      for (;;) {
+        sendPart({ kind: 'token', sequence: 0, tokenId: 0, text: '' });
+        unread.bufferedBytes += 2 ** 20;
+      }
+    });
+    unread.receive({ ...generateBody, id: 3, deadlineMs: 100 });
+    await settle();
+    expect(unread.sent).toHaveLength(66);
+    expect(unread.sent.at(-1)).toMatchObject({ kind: 'failure', id: 3, code: 'OVERLOADED' });
   });
 });
 
@@ -491,6 +536,40 @@ async function openRaw(overrides: Partial<ChannelOptions> = {}) {
   const send = (message: Message | Uint8Array): void =>
     bare?.send(message instanceof Uint8Array ? [message] : encode(message));
   return { client, clock, raw: { messages, send, closedBecause: () => closedBecause } };
+}
+
+/** A connection on which nothing leaves: how much waits, the test says. */
+function unreadConnection() {
+  const sent: Message[] = [];
+  const connection = {
+    sent,
+    bufferedBytes: 0,
+    sentBytes: 0,
+    receivedBytes: 0,
+    peerName: 'unread',
+    onMessage: (_bytes: Uint8Array): void => undefined,
+    onClose: (_reason: string): void => undefined,
+    send: (pieces: readonly Uint8Array[]) =>
+      sent.push(decode(new Uint8Array(pieces.flatMap((one) => [...one])))),
+    close: () => undefined,
+    receive: (message: Message) =>
+      connection.onMessage(new Uint8Array(encode(message).flatMap((piece) => [...piece]))),
+  };
+  return connection;
+}
+
+function serveOver(connection: Connection, serve: ChannelOptions['serve']): Channel {
+  return openChannel({
+    connection,
+    clock: new ManualClock(),
+    accepts: everything,
+    serve,
+    onNotice: () => undefined,
+    onClose: () => undefined,
+    onDefect: (error) => {
+      throw error;
+    },
+  });
 }
 
 /** Answers only when told to, and notes which requests were cancelled. */

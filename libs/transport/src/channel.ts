@@ -54,7 +54,11 @@ export interface RequestContext {
   isCancelled(): boolean;
   /** Calls `action` once when that happens, at once if it has happened. */
   onCancel(action: () => void): void;
-  /** Sends one message before the answer, of the request's part kind. Without effect when cancelled. */
+  /**
+   * Sends one message before the answer, of the request's part kind. Without effect when cancelled.
+   *
+   * @throws OperatingError OVERLOADED when the peer does not read what was sent: let it end the request.
+   */
   sendPart(part: AnswerBody): void;
 }
 
@@ -136,6 +140,7 @@ export function openChannel(options: ChannelOptions): Channel {
     if (endedBecause !== null) return;
     try {
       const message = decode(bytes, isFirst ? firstMessageBytesMax : MESSAGE_BYTES_MAX);
+      if (isFirst && message.kind === 'cancel') throw unexpected('cancel'); // of nothing: a stranger stays one
       isFirst = false;
       receive(message, { accepts, onNotice, waiting, served });
     } catch (error) {

@@ -14,7 +14,7 @@ import { failureMessage } from './failure-message.ts';
 
 /** The peer's requests that are being answered. */
 export interface ServedRequests {
-  /** @throws OperatingError UNEXPECTED_MESSAGE when the id is in use. */
+  /** @throws OperatingError UNEXPECTED_MESSAGE when the id is in use, OVERLOADED when the peer asks without end and does not read. */
   begin(request: Request): void;
   cancel(id: number): void;
   cancelAll(): void;
@@ -35,6 +35,10 @@ export function createServedRequests(options: {
   const { connection, clock, send, serve, onDefect } = options;
   const served = new Map<number, Served>();
 
+  const isFull = (): boolean => connection.bufferedBytes > BUFFERED_BYTES_MAX;
+  /** Refusals since the peer last read enough. */
+  let refusedUnread = 0;
+
   const run = async (request: Request, entry: Served): Promise<void> => {
     const { id, kind } = request;
     const context: RequestContext = {
@@ -47,6 +51,7 @@ export function createServedRequests(options: {
       sendPart: (part) => {
         assert(served.get(id) === entry, 'a part comes before the answer');
         assert(part.kind === definitionOf(kind)?.part, `"${part.kind}" is a part of "${kind}"`);
+        if (isFull()) throw overloaded(served.size, connection.bufferedBytes);
         if (!entry.isCancelled) send({ ...part, id });
       },
     };
@@ -72,8 +77,12 @@ export function createServedRequests(options: {
           'UNEXPECTED_MESSAGE',
           `request ${request.id} arrived while another one has that id; expected a new id; number requests in order`,
         );
-      if (served.size >= IN_FLIGHT_MAX || connection.bufferedBytes > BUFFERED_BYTES_MAX) {
-        send(failureMessage(request.id, overloaded(served.size, connection.bufferedBytes)));
+      refusedUnread = isFull() ? refusedUnread + 1 : 0;
+      if (served.size >= IN_FLIGHT_MAX || isFull()) {
+        const error = overloaded(served.size, connection.bufferedBytes);
+        // Refusals wait as well: a peer that asks on and reads none of them would fill the memory with them.
+        if (refusedUnread > IN_FLIGHT_MAX) throw error;
+        send(failureMessage(request.id, error));
         return;
       }
       const entry: Served = { isCancelled: false, actions: [] };
