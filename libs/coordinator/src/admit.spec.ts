@@ -1,4 +1,4 @@
-import { applyEvent, EMPTY_VIEW } from '@ultramem/membership';
+import { applyEvent, EMPTY_VIEW, type Member } from '@ultramem/membership';
 import type { MessageOfKind } from '@ultramem/protocol';
 import { describe, expect, it } from 'vitest';
 import { type AdmissionRules, invalidHello } from './admit.ts';
@@ -61,6 +61,27 @@ describe('invalidHello', () => {
       code: 'PLAN_IMPOSSIBLE',
       message: expect.stringContaining('worker a has no memory for slices'),
     });
+  });
+
+  it('refuses more workers than a status can list', () => {
+    const members = Array.from(
+      { length: 4096 },
+      (_, i): Member => ({
+        ...worker,
+        workerId: `w${i}`,
+        peerName: 'there:1',
+        state: 'standby',
+        shard: null,
+        epoch: 0,
+      }),
+    );
+    const view = { epoch: 4096, members };
+    expect(refusal({}, { view })).toMatchObject({
+      code: 'OVERLOADED',
+      message: expect.stringContaining('4096 workers are connected already'),
+    });
+    expect(refusal({}, { view: { ...view, members: members.slice(1) } })).toBeNull();
+    expect(refusal({ role: 'client', worker: null }, { view })).toBeNull();
   });
 
   it('tells a second process with one id from the first one coming back', () => {

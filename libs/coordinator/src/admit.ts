@@ -1,6 +1,6 @@
 import { OperatingError } from '@ultramem/invariant';
 import type { ClusterView } from '@ultramem/membership';
-import { type MessageOfKind, PROTOCOL_MAX, PROTOCOL_MIN } from '@ultramem/protocol';
+import { codedError, type MessageOfKind, PROTOCOL_MAX, PROTOCOL_MIN, WORKERS_MAX } from '@ultramem/protocol';
 
 /** What a newcomer is measured against. */
 export interface AdmissionRules {
@@ -43,6 +43,11 @@ export function invalidHello(hello: MessageOfKind<'hello'>, rules: AdmissionRule
     return new OperatingError(
       'DUPLICATE_WORKER',
       `a worker with the id ${worker.workerId} is connected already, from ${twin.peerName}; expected an id of its own for each worker; choose another --id, or stop the other one`,
+    );
+  if (twin === undefined && rules.view.members.length >= WORKERS_MAX)
+    return codedError(
+      'OVERLOADED',
+      `${WORKERS_MAX} workers are connected already; expected at most so many; stop those on standby first`,
     );
   return null;
 }

@@ -15,6 +15,7 @@ export {
   REASON_LENGTH_MAX,
   TEXT_LENGTH_MAX,
   TOKEN_LENGTH_MAX,
+  WORKERS_MAX,
 } from './limits.ts';
 export {
   type AnswerTo,
