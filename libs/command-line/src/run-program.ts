@@ -56,5 +56,9 @@ function prepare(command: Command): void {
 }
 
 function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ').trim();
+  // Parts of it may come from a peer: nothing but text reaches the terminal.
+  return text
+    .replace(/\s*\n\s*/g, ' ')
+    .replace(/\p{Cc}/gu, ' ')
+    .trim();
 }

@@ -178,6 +178,11 @@ describe('bytes of a stranger', () => {
       /^the kind of the message is "toString"; expected a known kind/,
     ],
     [
+      'a kind that is long',
+      [0x91, 0x81, ...str('kind'), 0xdc, 0x27, 0x10, ...new Array<number>(10_000).fill(7)],
+      /^the kind of the message is a list of 10000; expected a known kind/,
+    ],
+    [
       'a kind that is a number',
       [0x91, 0x81, ...str('kind'), 7],
       /^the kind of the message is 7; expected a known kind/,

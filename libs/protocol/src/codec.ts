@@ -4,6 +4,7 @@ import { codedError } from './coded-error.ts';
 import type { BulkArrays, BulkElement, MessageDefinition } from './define-message.ts';
 import { HEAD_BYTES_MAX, JOIN_BYTES_MAX, MESSAGE_BYTES_MAX } from './limits.ts';
 import { definitionOf, type Message } from './message.ts';
+import { shown } from './schema.ts';
 import { type Cursor, malformed, readArrayHeader, readBin, walkMap } from './walk-msgpack.ts';
 
 // Our own types: msgpackr's mention Buffer, which this library does not know. Records are a private extension.
@@ -67,9 +68,7 @@ export function decode(bytes: Uint8Array, bytesMax: number = MESSAGE_BYTES_MAX):
   const { kind } = head;
   const definition = typeof kind === 'string' ? definitionOf(kind) : undefined;
   if (definition === undefined)
-    throw malformed(
-      `the kind of the message is ${JSON.stringify(kind)?.slice(0, 40)}; expected a known kind`,
-    );
+    throw malformed(`the kind of the message is ${shown(kind)}; expected a known kind`);
   const reason = definition.invalidHead(head);
   if (reason !== null) throw malformed(reason);
   readTensors(cursor, elementCount, definition, head);

@@ -56,7 +56,11 @@ export const ERROR_CODES = [
   { code: 'DISK_FULL', retriable: false, meaning: 'No space is left where a file is written.' },
   { code: 'TARGET_EXISTS', retriable: false, meaning: 'The file to be written exists already.' },
   { code: 'CHECKPOINT_WRITE_FAILED', retriable: false, meaning: 'A checkpoint file could not be written.' },
-  { code: 'VECTORS_INVALID', retriable: false, meaning: 'A file of recorded numbers is missing or no such file.' },
+  {
+    code: 'VECTORS_INVALID',
+    retriable: false,
+    meaning: 'A file of recorded numbers is missing or no such file.',
+  },
   // the cluster
   { code: 'DUPLICATE_WORKER', retriable: false, meaning: 'Another worker with the same id is connected.' },
   {

@@ -87,7 +87,7 @@ function is(value: unknown, expected: string): string {
 }
 
 /** Short, whatever a stranger sent. */
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   if (typeof value === 'string')
     return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value);
   if (Array.isArray(value)) return `a list of ${value.length}`;
