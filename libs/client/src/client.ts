@@ -8,7 +8,14 @@ import {
   PROTOCOL_MIN,
   type RequestKind,
 } from '@ultramem/protocol';
-import { type Channel, openChannel, type RequestBody, type Transport } from '@ultramem/transport';
+import {
+  type Channel,
+  openChannel,
+  type RequestBody,
+  type RequestOptions,
+  type Transport,
+} from '@ultramem/transport';
+import { checkMessage } from './check-message.ts';
 
 export interface ClientOptions {
   transport: Transport;
@@ -42,7 +49,10 @@ export interface Generation {
   hiddenFraction: number;
 }
 
-/** A connection to a coordinator. Every call rejects with a coded `OperatingError` within its deadline. */
+/**
+ * A connection to a coordinator. Every call settles within its deadline; it rejects with a coded `OperatingError`, USAGE when the
+ * request breaks a limit of the protocol: nothing has been sent then.
+ */
 export interface Client {
   generate(request: GenerateRequest): Promise<Generation>;
   /** Next-token loss of consecutive windows (see `evaluate` of @ultramem/inference). */
@@ -71,14 +81,15 @@ const SHORT_DEADLINE_MS = 10_000;
 /**
  * Dials a coordinator and says hello.
  *
- * @throws OperatingError CONNECT_FAILED, NOT_A_COORDINATOR, URL_INVALID, UNAUTHORIZED, PROTOCOL_VERSION
+ * @throws OperatingError CONNECT_FAILED, NOT_A_COORDINATOR, URL_INVALID, UNAUTHORIZED, PROTOCOL_VERSION, CONNECTION_LOST; USAGE
+ * for a token or a name that is too long
  */
 export async function connectClient(options: ClientOptions): Promise<Client> {
   const { channel, closed } = await greet(options);
   const request = <K extends RequestKind>(
     body: { kind: K } & RequestBody<K>,
     deadlineMs: number,
-  ): Promise<AnswerTo<K>> => channel.request<K>(body, { deadlineMs });
+  ): Promise<AnswerTo<K>> => ask<K>(channel, body, { deadlineMs });
   return {
     generate: (asked) => generate(channel, asked),
     evaluate: ({ tokenIds, contextLength, withMemory, deadlineMs }) =>
@@ -92,63 +103,81 @@ export async function connectClient(options: ClientOptions): Promise<Client> {
   };
 }
 
+async function ask<K extends RequestKind>(
+  channel: Channel,
+  body: { kind: K } & RequestBody<K>,
+  options: RequestOptions<K>,
+): Promise<AnswerTo<K>> {
+  checkMessage({ ...body, id: 0, deadlineMs: 1 }); // the channel writes these two
+  return channel.request<K>(body, options);
+}
+
 async function greet(options: ClientOptions): Promise<{ channel: Channel; closed: Promise<string> }> {
   const { transport, clock, url, token, software, connectTimeoutMs } = options;
+  const hello: MessageOfKind<'hello'> = {
+    kind: 'hello',
+    protocolMin: PROTOCOL_MIN,
+    protocolMax: PROTOCOL_MAX,
+    software,
+    role: 'client',
+    token,
+    worker: null,
+  };
+  checkMessage(hello);
   const connection = await transport.connect(url, { timeoutMs: connectTimeoutMs });
   let ended: (reason: string) => void = () => {};
   const closed = new Promise<string>((resolve) => {
     ended = resolve;
   });
-  return new Promise((resolve, reject) => {
-    let refusal: OperatingError | null = null;
-    const channel = openChannel({
-      connection,
-      clock,
-      accepts: new Set(['welcome', 'failure', 'leave']),
-      serve: () =>
-        Promise.reject(
-          codedError(
-            'UNEXPECTED_MESSAGE',
-            'the coordinator asked a client; expected answers only; run the same release on both sides',
-          ),
-        ),
-      onNotice: (notice) => {
-        if (notice.kind === 'failure')
-          refusal = new OperatingError(notice.code, notice.message, { retriable: notice.retriable });
-        if (notice.kind !== 'welcome') return;
-        cancelDeadline();
-        resolve({ channel, closed });
-      },
-      onClose: (reason) => {
-        cancelDeadline();
-        reject(
-          refusal ??
-            codedError(
-              'CONNECTION_LOST',
-              `${url} hung up before it said welcome (${reason}); expected a coordinator of this version; look at its log`,
-            ),
-        );
-        ended(reason);
-      },
-      onDefect: reject,
-    });
-    const cancelDeadline = clock.after(connectTimeoutMs, () => {
-      refusal = codedError(
-        'CONNECT_FAILED',
-        `${url} did not say welcome within ${connectTimeoutMs} ms; expected a coordinator; check that the process there is alive`,
-      );
-      channel.close('no welcome in time');
-    });
-    channel.notify({
-      kind: 'hello',
-      protocolMin: PROTOCOL_MIN,
-      protocolMax: PROTOCOL_MAX,
-      software,
-      role: 'client',
-      token,
-      worker: null,
-    });
+  let welcomed: () => void = () => {};
+  let failed: (error: unknown) => void = () => {};
+  const welcome = new Promise<void>((resolve, reject) => {
+    [welcomed, failed] = [resolve, reject];
   });
+  let refusal: OperatingError | null = null;
+  // What came before the hello is handed over while the channel opens, so nothing in there may need the channel.
+  const cancelDeadline = clock.after(connectTimeoutMs, () => {
+    refusal = codedError(
+      'CONNECT_FAILED',
+      `${url} did not say welcome within ${connectTimeoutMs} ms; expected a coordinator; check that the process there is alive`,
+    );
+    channel.close('no welcome in time');
+  });
+  const channel = openChannel({
+    connection,
+    clock,
+    accepts: new Set(['welcome', 'failure', 'leave']),
+    serve: () =>
+      Promise.reject(
+        codedError(
+          'UNEXPECTED_MESSAGE',
+          'the coordinator asked a client; expected answers only; run the same release on both sides',
+        ),
+      ),
+    onNotice: (notice) => {
+      if (notice.kind === 'failure')
+        refusal = new OperatingError(notice.code, notice.message, { retriable: notice.retriable });
+      if (notice.kind !== 'welcome') return;
+      cancelDeadline();
+      welcomed();
+    },
+    onClose: (reason) => {
+      cancelDeadline();
+      failed(refusal ?? hungUp(url, reason));
+      ended(reason);
+    },
+    onDefect: failed,
+  });
+  channel.notify(hello);
+  await welcome;
+  return { channel, closed };
+}
+
+function hungUp(url: string, reason: string): OperatingError {
+  return codedError(
+    'CONNECTION_LOST',
+    `${url} hung up before it said welcome (${reason}); expected a coordinator of this version; look at its log`,
+  );
 }
 
 async function generate(channel: Channel, asked: GenerateRequest): Promise<Generation> {
@@ -163,7 +192,8 @@ async function generate(channel: Channel, asked: GenerateRequest): Promise<Gener
     onToken,
   } = asked;
   const grown = prompts.map(() => ({ tokenIds: [] as number[], text: '' }));
-  const answer = await channel.request(
+  const answer = await ask<'generate'>(
+    channel,
     {
       kind: 'generate',
       prompts: prompts.map((prompt) =>
@@ -192,6 +222,14 @@ async function generate(channel: Channel, asked: GenerateRequest): Promise<Gener
     },
   );
   const { sequences, elapsedMs, lookupMs, hiddenFraction } = answer;
+  if (
+    sequences.length !== grown.length ||
+    sequences.some(({ tokenCount }, i) => tokenCount !== grown[i]!.tokenIds.length)
+  )
+    throw codedError(
+      'UNEXPECTED_MESSAGE',
+      `the answer counts ${sequences.map(({ tokenCount }) => tokenCount).join(', ') || 'no'} tokens; expected those that came, ${grown.map(({ tokenIds }) => tokenIds.length).join(', ')}; run the same release on both sides`,
+    );
   return {
     sequences: grown.map((sequence, i) => ({
       ...sequence,
