@@ -73,10 +73,14 @@ describe('the commands of a README', () => {
     expect(lives(Number(readFileSync(pidFile, 'utf8')))).toBe(false);
   });
 
-  it('fail when a background block ends before it has printed its text, or badly afterwards', () => {
-    const early = run(`<!-- run: background until "up" -->\n${sh('echo no; exit 4')}`);
-    expect(early.lines[0]).toBe('background ended with 4 before it printed "up"  echo no; exit 4');
-    expect(early.status).toBe(1);
+  it('fail when a background block ends before it has printed its text', () => {
+    const { status, lines } = run(`<!-- run: background until "up" -->\n${sh('echo no; exit 4')}`);
+    expect(lines).toEqual([
+      'background ended with 4 before it printed "up"  echo no; exit 4',
+      '    no',
+      'FAIL: 1 failed',
+    ]);
+    expect(status).toBe(1);
   });
 
   it('fail when a background block ends badly later', () => {

@@ -38,12 +38,13 @@ export function shellSession(directory, stateFolder) {
     /** The same with status 0 once it has printed `text`; it runs on until `end`. */
     async startInBackground(command, text, limitMs = UNTIL_LIMIT_MS) {
       const shell = start(command, false);
-      background.push({ command, shell });
       const late = after(limitMs, `did not print ${JSON.stringify(text)} within ${limitMs / 1000} s`);
       const early = shell.ended.then(
         (status) => `ended with ${status} before it printed ${JSON.stringify(text)}`,
       );
       const status = await Promise.race([shell.printed(text).then(() => 0), early, late]);
+      if (status === 0) background.push({ command, shell });
+      else await stop(shell);
       return { status, output: shell.output() };
     },
     /** Stops what runs in the background. Returns the commands that had ended badly before, with their status. */
