@@ -6,7 +6,7 @@ import { LEASE_TERMS, type LeaseTerms } from '@ultramem/membership';
 import { type KeysMode, type Partition, planPartition } from '@ultramem/planner';
 import { codedError, FIRST_MESSAGE_BYTES_MAX } from '@ultramem/protocol';
 import type { Tokenizer } from '@ultramem/tokenizer';
-import type { Connection, Transport } from '@ultramem/transport';
+import type { Connection, Listener, Transport } from '@ultramem/transport';
 import { Cluster, type ClusterEvent } from './cluster.ts';
 import { type ClusterStatus, describeCluster } from './describe-cluster.ts';
 import { greet } from './greet.ts';
@@ -115,19 +115,11 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
   const serveClient =
     model && tokenizer && createClientServer({ model, lookUp, tokenizer, cluster, status, statistics });
   const onConnection = (connection: Connection): void => greet(connection, cluster, serveClient, options);
-  const listener = await options.transport
-    // A little more than a hello still gets a coded refusal; beyond this nothing is read any more.
-    .listen({
-      host: options.host,
-      port: options.port,
-      onConnection,
-      strangerBytesMax: 4 * FIRST_MESSAGE_BYTES_MAX,
-    })
-    .catch((error: unknown) => {
-      cluster.close(); // its timers would keep the process alive
-      resident.release();
-      throw error;
-    });
+  const listener = await listen(options, onConnection).catch((error: unknown) => {
+    cluster.close(); // its timers would keep the process alive
+    resident.release();
+    throw error;
+  });
   return {
     url: listener.url,
     model,
@@ -141,6 +133,14 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
       resident.release();
     },
   };
+}
+
+/** A little more than a hello still gets a coded refusal; beyond this nothing is read any more. */
+function listen(
+  { transport, host, port }: CoordinatorOptions,
+  onConnection: (connection: Connection) => void,
+): Promise<Listener> {
+  return transport.listen({ host, port, onConnection, strangerBytesMax: 4 * FIRST_MESSAGE_BYTES_MAX });
 }
 
 /** The terms of the plan, after a try with workers of any size: an impossible shape is refused before anybody waits for workers. */
