@@ -89,6 +89,28 @@ describe('an own message that breaks the grammar is a defect', () => {
   });
 });
 
+it('an own head that no receiver takes is not sent', () => {
+  const prompts = Array.from({ length: 17 }, () => ({ text: 'x'.repeat(4 * 2 ** 20), ids: null }));
+  const message: MessageOfKind<'generate'> = {
+    kind: 'generate',
+    id: 1,
+    deadlineMs: 1,
+    prompts,
+    maxTokens: 1,
+    temperature: 0,
+    topK: 0,
+    topP: 1,
+    seed: 0,
+    stopAtEos: false,
+  };
+  expect(() => encode(message)).toThrow(
+    expect.objectContaining({
+      code: 'MESSAGE_TOO_LARGE',
+      message: expect.stringContaining('the head of "generate" has 71303'),
+    }),
+  );
+});
+
 describe('bytes of a stranger', () => {
   it('never do worse than a coded error: random ones', () => {
     fc.assert(

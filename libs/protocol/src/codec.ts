@@ -36,6 +36,8 @@ export function encode(message: Message): Uint8Array[] {
   assert(definition !== undefined, 'a message has a kind of the table');
   const tensors = checkedTensors(message, definition);
   const head = packr.pack(checkedHead(message, definition));
+  if (head.length > HEAD_BYTES_MAX)
+    throw tooLarge(`the head of "${message.kind}" has ${head.length} bytes`, HEAD_BYTES_MAX);
   const pieces: Uint8Array[] = [];
   let joined: Uint8Array[] = [Uint8Array.of(0x90 + 1 + 2 * tensors.length), head];
   let length = 1 + head.length;
