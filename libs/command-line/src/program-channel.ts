@@ -1,3 +1,5 @@
+import { stopOnDefect } from './run-program.ts';
+
 /**
  * The other end of `startChild` (@ultramem/local-cluster): tells the process that started this one how things go, and ends this
  * process when that one is gone. Without such a process both do nothing.
@@ -18,7 +20,7 @@ export function onStopSignal(stop: (signal: NodeJS.Signals) => Promise<void>): v
   const handle = (signal: NodeJS.Signals): void => {
     if (stopping) process.exit(130);
     stopping = true;
-    void stop(signal).finally(() => process.exit(process.exitCode ?? 0));
+    void stop(signal).then(() => process.exit(process.exitCode ?? 0), stopOnDefect);
   };
   process.on('SIGINT', handle).on('SIGTERM', handle);
 }

@@ -13,7 +13,7 @@ export const EXIT_FAILURE = 1;
 export async function runProgram(program: Command, argv: readonly string[]): Promise<void> {
   prepare(program);
   try {
-    await program.parseAsync([...argv], { from: 'user' });
+    await program.parseAsync(knownOrBare(program, argv), { from: 'user' });
   } catch (error) {
     process.exitCode = reportFailure(error, program);
   }
@@ -23,12 +23,7 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
 export function reportFailure(error: unknown, program: Command | null = null): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0; // --help, --version
-    const what = error.message
-      .replace(/^error: /, '')
-      .replace(/\.?\s*(\(.*\))?$/s, (end) => end.replace(/[.\n]/g, ' ').trimEnd());
-    process.stderr.write(
-      `error USAGE: ${oneLine(what)}; expected the flags of ${program?.name() ?? 'the command'} --help; correct the command\n`,
-    );
+    process.stderr.write(`error USAGE: ${usageMessage(error, program)}\n`);
     return EXIT_USAGE;
   }
   if (error instanceof OperatingError) {
@@ -47,10 +42,32 @@ export function stopOnDefect(error: unknown): void {
   process.exit(reportFailure(error));
 }
 
+function usageMessage(error: CommanderError, program: Command | null): string {
+  const name = program?.name() ?? 'the command';
+  if (error.code === 'commander.help')
+    return `no command was given; expected ${program?.commands.map((child) => child.name()).join(', ')}; see ${name} --help`;
+  const what = error.message
+    .replace(/^error: /, '')
+    .replace(/\.?\s*(\(.*\))?$/s, (end) => end.replace(/[.\n]/g, ' ').trimEnd());
+  return `${oneLine(what)}; expected the flags of ${name} --help; correct the command`;
+}
+
+/** An unknown command alone, without the `help` or `--help` for which commander would show the program's and succeed. */
+function knownOrBare(program: Command, argv: readonly string[]): string[] {
+  const name = argv[0] === 'help' ? argv[1] : argv[0];
+  const isUnknown =
+    name !== undefined &&
+    name !== 'help' &&
+    !name.startsWith('-') &&
+    program.commands.length > 0 &&
+    !program.commands.some((child) => child.name() === name || child.aliases().includes(name));
+  return isUnknown ? [name] : [...argv];
+}
+
 function prepare(command: Command): void {
   command
     .exitOverride()
-    .configureOutput({ outputError: () => {} })
+    .configureOutput({ outputError: () => {}, writeErr: () => {} })
     .showSuggestionAfterError(true);
   for (const child of command.commands) prepare(child);
 }
