@@ -25,10 +25,13 @@ export function number(flag: string, min: number, max: number): (text: string) =
   };
 }
 
+/** What a hello has room for (TOKEN_LENGTH_MAX of @ultramem/protocol). */
+const TOKEN_LENGTH_MAX = 2048;
+
 /**
  * The shared secret of a cluster: the first line of a file, so that it is on no command line and in no environment listing.
  *
- * @throws OperatingError USAGE when the file is missing or its first line is empty
+ * @throws OperatingError USAGE when the file is missing, or its first line is empty or longer than the protocol carries
  */
 export async function readToken(tokenFile: string | undefined): Promise<string | null> {
   if (tokenFile === undefined) return null;
@@ -38,8 +41,14 @@ export async function readToken(tokenFile: string | undefined): Promise<string |
       'a file with the token in its first line',
     );
   });
-  const token = text.split('\n')[0]!.trim();
+  const token = text.split('\n')[0].trim();
   if (token === '') throw usage(`--token-file ${tokenFile} has an empty first line`, 'the token there');
+  if (token.length > TOKEN_LENGTH_MAX)
+    throw usage(
+      `the token in --token-file ${tokenFile} has ${token.length} characters`,
+      `at most ${TOKEN_LENGTH_MAX}`,
+      'choose a shorter one',
+    );
   return token;
 }
 
