@@ -48,7 +48,7 @@ export function startChild(
     env: process.env,
   });
   let stderr = '';
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-STDERR_KEPT);
   });
   const messages: ProgramMessage[] = [];
@@ -106,8 +106,8 @@ async function stop(child: ChildProcess, exited: Promise<unknown>, graceMs: numb
 
 /** The program's own last word, `error CODE: message`. */
 function errorOf(stderr: string): OperatingError | null {
-  const match = /^error ([A-Z_]+): (.*)$/m.exec(stderr);
-  return match && new OperatingError(match[1]!, match[2]!);
+  const match = [...stderr.matchAll(/^error ([A-Z_]+): (.*)$/gm)].at(-1);
+  return match === undefined ? null : new OperatingError(match[1], match[2]);
 }
 
 function ended(name: string, code: number | null, signal: string | null, stderr: string): OperatingError {
