@@ -7,7 +7,10 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const [major, minor] = process.versions.node.split('.').map(Number);
 if (major < 20 || (major === 20 && minor < 19))
-  fail('NODE_VERSION', `this is Node ${process.versions.node}; expected 20.19 or later; install a newer Node`);
+  fail(
+    'NODE_VERSION',
+    `this is Node ${process.versions.node}; expected 20.19 or later; install a newer Node`,
+  );
 
 const installed = `${root}node_modules/.package-lock.json`;
 if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(`${root}package-lock.json`).mtimeMs)
@@ -28,7 +31,10 @@ function npm(args, what) {
   });
   if (run.status === 0) return;
   process.stderr.write(`${run.stdout ?? ''}${run.stderr ?? run.error?.message ?? ''}\n`);
-  fail('SETUP_FAILED', `npm ${args.join(' ')} failed; expected it to end with 0; read its output above and try again`);
+  fail(
+    'SETUP_FAILED',
+    `npm ${args.join(' ')} failed; expected it to end with 0; read its output above and try again`,
+  );
 }
 
 function fail(code, message) {

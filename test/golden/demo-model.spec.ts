@@ -24,13 +24,13 @@ it('computes the recorded logits', async () => {
 it('continues all recorded prompts in one ragged batch with the recorded tokens', async () => {
   const options = {
     prompts: recorded.greedy.map((entry) => entry.prompt_ids),
-    maxNewTokens: recorded.greedy[0]!.greedy_ids.length,
+    maxNewTokens: recorded.greedy[0].greedy_ids.length,
     sampling: parseSampling({}),
     seed: 0,
     stopAtEos: false,
   };
   const generated: number[][] = recorded.greedy.map(() => []);
-  for await (const { sequence, tokenId } of generate(model, options)) generated[sequence]!.push(tokenId);
+  for await (const { sequence, tokenId } of generate(model, options)) generated[sequence].push(tokenId);
   expect(generated).toEqual(recorded.greedy.map((entry) => entry.greedy_ids));
 });
 

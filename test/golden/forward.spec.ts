@@ -38,7 +38,7 @@ async function collect(options: Partial<Parameters<typeof generate>[1]>, on: Mod
   for (;;) {
     const { done, value } = await generating.next();
     if (done) return { tokens, summary: value };
-    tokens[value.sequence]!.push(value.tokenId);
+    tokens[value.sequence].push(value.tokenId);
   }
 }
 
@@ -131,11 +131,11 @@ describe('generate', () => {
     });
     expect(context.tokens.map((tokens) => tokens.length)).toEqual([10, 2]);
     expect(context.summary.finishReasons).toEqual(['length', 'context']);
-    const eosTokenId = limit.tokens[0]![1]!;
+    const eosTokenId = limit.tokens[0][1];
     const config = { ...model.dense.config, eosTokenId };
     const stopping = { ...model, dense: { ...model.dense, config } };
     const stopped = await collect({ maxNewTokens: 3, stopAtEos: true }, stopping);
-    const before = limit.tokens[0]!.slice(0, limit.tokens[0]!.indexOf(eosTokenId));
+    const before = limit.tokens[0].slice(0, limit.tokens[0].indexOf(eosTokenId));
     expect(stopped.tokens[0]).toEqual(before);
     expect(stopped.summary.finishReasons).toEqual(['stop']);
   });
@@ -154,7 +154,7 @@ describe('evaluate', () => {
     const { logits } = await forward(model, { sequences: [sequence(inputs)], logits: 'all' });
     return targets.reduce((sum, target, i) => {
       const row = [...logits.subarray(i * 32, (i + 1) * 32)];
-      return sum + Math.log(row.reduce((total, logit) => total + Math.exp(logit), 0)) - row[target]!;
+      return sum + Math.log(row.reduce((total, logit) => total + Math.exp(logit), 0)) - row[target];
     }, 0);
   }
 

@@ -21,8 +21,8 @@ describe.each(modelNames())('%s', (name) => {
     const model = await loadModel(directory);
     const { embeddingSize } = model.dense.config;
     const fresh = () => createKvCache(model.dense.config);
-    const short = ids[0]!.slice(0, 7);
-    const long = ids[1]!;
+    const short = ids[0].slice(0, 7);
+    const long = ids[1];
     const together = await forward(model, {
       sequences: [
         { cache: fresh(), tokenIds: short },
@@ -42,7 +42,7 @@ describe.each(modelNames())('%s', (name) => {
 
   it('depends on its memory', async () => {
     const model = await loadModel(directory);
-    const sequences = () => [{ cache: createKvCache(model.dense.config), tokenIds: ids[0]! }];
+    const sequences = () => [{ cache: createKvCache(model.dense.config), tokenIds: ids[0] }];
     const withMemory = await forward(model, { sequences: sequences(), logits: 'last' });
     const without = await forward(model, { sequences: sequences(), logits: 'last', withMemory: false });
     expect(without.logits).not.toEqual(withMemory.logits);

@@ -38,20 +38,18 @@ export async function naiveLogits(
       linear(weights, `${name}.attn_out`, row),
     );
     x = x.map((row, t) => {
-      const att = attended[t]!;
+      const att = attended[t];
       return add(row, config.normAfter ? norm(config, weights, `${name}.attn_norm`, att) : att);
     });
     const h = x.map((row) => (config.normAfter ? row : norm(config, weights, `${name}.ff_norm`, row)));
     const y = h.map((row) =>
       linear(weights, `${name}.ff_out`, activation(config, linear(weights, `${name}.ff_proj`, row))),
     );
-    x = x.map((row, t) =>
-      add(row, config.normAfter ? norm(config, weights, `${name}.ff_norm`, y[t]!) : y[t]!),
-    );
+    x = x.map((row, t) => add(row, config.normAfter ? norm(config, weights, `${name}.ff_norm`, y[t]) : y[t]));
     const layer = reads[block] ?? null;
     if (layer !== null) {
       const output = await memory(layer, h);
-      x = x.map((row, t) => add(row, output[t]!));
+      x = x.map((row, t) => add(row, output[t]));
     }
   }
   const last = x.map((row) => norm(config, weights, 'transformer.ln_f', row));
@@ -66,7 +64,7 @@ function attend(config: ModelConfig, weights: Weights, name: string, qkv: readon
   const width = dModel / nHeads;
   const head = (t: number, part: 'q' | 'k' | 'v', number: number): number[] => {
     const start = { q: 0, k: dModel, v: dModel + nKvHeads * width }[part] + number * width;
-    let vector = qkv[t]!.slice(start, start + width);
+    let vector = qkv[t].slice(start, start + width);
     if (part === 'v') return vector;
     if (config.attentionLayerNorm)
       vector = norm(config, weights, `${name}.${part}_norm`, vector, config.attentionNormWeight);
@@ -86,7 +84,7 @@ function attend(config: ModelConfig, weights: Weights, name: string, qkv: readon
       const output: number[] = Array.from({ length: width }, () => 0);
       for (let s = 0; s <= t; s++)
         head(s, 'v', shared).forEach((value, i) => {
-          output[i]! += (shares[s]! / total) * value;
+          output[i] += (shares[s] / total) * value;
         });
       heads.push(output);
     }
@@ -101,8 +99,8 @@ function rotated(x: readonly number[], position: number, theta: number): number[
     const j = i % half;
     const angle = position / theta ** (j / half);
     return i < half
-      ? value * Math.cos(angle) - x[i + half]! * Math.sin(angle)
-      : value * Math.cos(angle) + x[i - half]! * Math.sin(angle);
+      ? value * Math.cos(angle) - x[i + half] * Math.sin(angle)
+      : value * Math.cos(angle) + x[i - half] * Math.sin(angle);
   });
 }
 
@@ -114,7 +112,7 @@ function activation(config: ModelConfig, f: readonly number[]): number[] {
       return f.map((z) => z * normalDistribution(z));
     case 'swiglu':
       return f.slice(0, f.length / 2).map((p, i) => {
-        const gate = f[i + f.length / 2]!;
+        const gate = f[i + f.length / 2];
         return (p * gate) / (1 + Math.exp(-gate));
       });
   }
@@ -141,9 +139,7 @@ function norm(
   return x.map((value, i) => {
     const bracket = (value - mean) / Math.sqrt(spread + config.normEps);
     if (!weighted) return bracket;
-    return (
-      weights.get(`${name}.weight`)!.values[i]! * bracket + (weights.get(`${name}.bias`)?.values[i] ?? 0)
-    );
+    return weights.get(`${name}.weight`)!.values[i] * bracket + (weights.get(`${name}.bias`)?.values[i] ?? 0);
   });
 }
 
@@ -151,20 +147,20 @@ function linear(weights: Weights, name: string, x: readonly number[]): number[] 
   const { shape } = weights.get(`${name}.weight`)!;
   const bias = weights.get(`${name}.bias`)?.values;
   return Array.from(
-    { length: shape[0]! },
+    { length: shape[0] },
     (_, row) => dot(rowOf(weights, `${name}.weight`, row), x) + (bias?.[row] ?? 0),
   );
 }
 
 function rowOf(weights: Weights, name: string, row: number): number[] {
   const { shape, values } = weights.get(name)!;
-  return Array.from({ length: shape[1]! }, (_, column) => values[row * shape[1]! + column]!);
+  return Array.from({ length: shape[1] }, (_, column) => values[row * shape[1] + column]);
 }
 
 function dot(a: readonly number[], b: readonly number[]): number {
-  return a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+  return a.reduce((sum, value, i) => sum + value * b[i], 0);
 }
 
 function add(a: readonly number[], b: readonly number[]): number[] {
-  return a.map((value, i) => value + b[i]!);
+  return a.map((value, i) => value + b[i]);
 }

@@ -69,7 +69,7 @@ async function tinyModel(settings: Record<string, unknown>): Promise<{ model: Mo
 function naiveOf(model: Model, weights: Weights, ids: number[]): Promise<number[][]> {
   const { config } = model.dense;
   const memory: NaiveMemory = async (layer, inputs) => {
-    const memoryLayer = model.memoryLayers[layer]!;
+    const memoryLayer = model.memoryLayers[layer];
     const input = Float32Array.from(inputs.flat());
     const answer = await beginLookup(model.kernels, memoryLayer, model.lookUp, input);
     const output = await finishLookup(model.kernels, memoryLayer, input, answer);
@@ -83,6 +83,6 @@ function naiveOf(model: Model, weights: Weights, ids: number[]): Promise<number[
 
 function expectNear(found: Float32Array, expected: readonly number[], tolerance: number): void {
   expect(found).toHaveLength(expected.length);
-  const largest = expected.reduce((error, value, i) => Math.max(error, Math.abs(found[i]! - value)), 0);
+  const largest = expected.reduce((error, value, i) => Math.max(error, Math.abs(found[i] - value)), 0);
   expect(largest).toBeLessThan(tolerance);
 }

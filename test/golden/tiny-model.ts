@@ -58,7 +58,7 @@ export async function openTinyModel(
       : isNormWeight
         ? 0.3
         : shape.length === 2
-          ? shape[1]! ** -0.5
+          ? shape[1] ** -0.5
           : 1;
     const values = Float32Array.from(
       { length: count },
@@ -82,7 +82,7 @@ function shuffled(count: number, random: { unit(): number }): BigInt64Array {
   const permutation = BigInt64Array.from({ length: count }, (_, i) => BigInt(i));
   for (let i = count - 1; i > 0; i--) {
     const j = Math.floor(random.unit() * (i + 1));
-    [permutation[i], permutation[j]] = [permutation[j]!, permutation[i]!];
+    [permutation[i], permutation[j]] = [permutation[j], permutation[i]];
   }
   return permutation;
 }

@@ -6,6 +6,19 @@ import { runCoordinator } from './run-coordinator.ts';
 /** Not among the ports of the neighbouring systems. */
 export const DEFAULT_PORT = 7420;
 
+/** As commander gives them; what has no default may be absent. */
+interface CoordinatorOptions {
+  model: string;
+  workers: string;
+  host: string;
+  port: string;
+  tokenFile?: string;
+  partition: string;
+  keys: string;
+  lookupTimeout: string;
+  backend: string;
+}
+
 /** `ultramem coordinator`: flags to a validated call of `runCoordinator`. */
 export function coordinatorCommand(): Command {
   return new Command('coordinator')
@@ -59,19 +72,19 @@ export function coordinatorCommand(): Command {
       'after',
       '\nExample:\n  ultramem coordinator --model ./model --workers 4 --host 0.0.0.0 --token-file token',
     )
-    .action(async (options: Record<string, string>) => {
+    .action(async (options: CoordinatorOptions) => {
       const token = await readToken(options.tokenFile);
-      checkExposure(options.host!, token);
+      checkExposure(options.host, token);
       await runCoordinator({
-        modelPath: options.model!,
-        workersWanted: wholeNumber('--workers', 1, 4096)(options.workers!),
-        host: options.host!,
-        port: wholeNumber('--port', 0, 65535)(options.port!),
+        modelPath: options.model,
+        workersWanted: wholeNumber('--workers', 1, 4096)(options.workers),
+        host: options.host,
+        port: wholeNumber('--port', 0, 65535)(options.port),
         token,
-        partition: parsePartition(options.partition!),
-        keys: parseKeysMode(options.keys!),
-        lookupDeadlineMs: 1000 * number('--lookup-timeout', 0.001, 86_400)(options.lookupTimeout!),
-        backend: options.backend!,
+        partition: parsePartition(options.partition),
+        keys: parseKeysMode(options.keys),
+        lookupDeadlineMs: 1000 * number('--lookup-timeout', 0.001, 86_400)(options.lookupTimeout),
+        backend: options.backend,
       });
     });
 }

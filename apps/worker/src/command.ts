@@ -7,6 +7,17 @@ import { runWorker } from './run-worker.ts';
 /** Room for slices when nothing is said: the operating system and the page cache want the rest. */
 const MEMORY_SHARE = 0.8;
 
+/** As commander gives them; what has no default may be absent. */
+interface WorkerOptions {
+  coordinator: string;
+  model: string;
+  id?: string;
+  memory?: string;
+  tokenFile?: string;
+  connectTimeout: string;
+  backend: string;
+}
+
 /** `ultramem worker`: flags to a validated call of `runWorker`. */
 export function workerCommand(): Command {
   return new Command('worker')
@@ -50,16 +61,16 @@ export function workerCommand(): Command {
       'after',
       '\nExample:\n  ultramem worker --coordinator ws://10.0.0.1:7420 --model ./model --token-file token --memory 8GiB',
     )
-    .action(async (options: Record<string, string>) => {
+    .action(async (options: WorkerOptions) => {
       await runWorker({
-        coordinatorUrl: options.coordinator!,
-        modelPath: options.model!,
+        coordinatorUrl: options.coordinator,
+        modelPath: options.model,
         workerId: options.id ?? null,
         capacityBytes:
           options.memory === undefined ? Math.floor(MEMORY_SHARE * totalmem()) : parseBytes(options.memory),
         token: await readToken(options.tokenFile),
-        connectTimeoutMs: 1000 * number('--connect-timeout', 0.001, 1e6)(options.connectTimeout!),
-        backend: options.backend!,
+        connectTimeoutMs: 1000 * number('--connect-timeout', 0.001, 1e6)(options.connectTimeout),
+        backend: options.backend,
       });
     });
 }

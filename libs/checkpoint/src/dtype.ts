@@ -15,8 +15,8 @@ export function toFloat32(dtype: FloatDType, bytes: Uint8Array): Float32Array {
   if (dtype === 'F32') return new Float32Array(bytes.buffer, bytes.byteOffset, count).slice();
   const halves = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
   const words = new Uint32Array(count);
-  if (dtype === 'BF16') for (let i = 0; i < count; i++) words[i] = halves[i]! << 16;
-  else for (let i = 0; i < count; i++) words[i] = wordOfF16(halves[i]!);
+  if (dtype === 'BF16') for (let i = 0; i < count; i++) words[i] = halves[i] << 16;
+  else for (let i = 0; i < count; i++) words[i] = wordOfF16(halves[i]);
   return new Float32Array(words.buffer);
 }
 
@@ -28,10 +28,10 @@ export function fromFloat32(dtype: FloatDType, values: Float32Array): Uint8Array
     case 'F32':
       return new Uint8Array(values.slice().buffer);
     case 'BF16':
-      for (let i = 0; i < words.length; i++) halves[i] = bf16OfWord(words[i]!);
+      for (let i = 0; i < words.length; i++) halves[i] = bf16OfWord(words[i]);
       break;
     case 'F16':
-      for (let i = 0; i < words.length; i++) halves[i] = f16OfWord(words[i]!);
+      for (let i = 0; i < words.length; i++) halves[i] = f16OfWord(words[i]);
       break;
     default:
       unreachable(dtype);
@@ -41,24 +41,24 @@ export function fromFloat32(dtype: FloatDType, values: Float32Array): Uint8Array
 
 export function bf16ToF32(bits: number): number {
   wordBuffer[0] = bits << 16;
-  return floatView[0]!;
+  return floatView[0];
 }
 
 export function f16ToF32(bits: number): number {
   wordBuffer[0] = wordOfF16(bits);
-  return floatView[0]!;
+  return floatView[0];
 }
 
 /** Bits of the nearest bf16, ties to even; NaN stays NaN. */
 export function f32ToBf16(value: number): number {
   floatView[0] = value;
-  return bf16OfWord(wordBuffer[0]!);
+  return bf16OfWord(wordBuffer[0]);
 }
 
 /** Bits of the nearest f16, ties to even; from 65520 on infinite, NaN stays NaN. */
 export function f32ToF16(value: number): number {
   floatView[0] = value;
-  return f16OfWord(wordBuffer[0]!);
+  return f16OfWord(wordBuffer[0]);
 }
 
 function wordOfF16(half: number): number {

@@ -1,4 +1,4 @@
-import { OperatingError } from '@ultramem/invariant';
+import { OperatingError, present } from '@ultramem/invariant';
 import {
   type MemoryGeometry,
   type ModelConfig,
@@ -111,7 +111,7 @@ function checkTensors(
       'take the config.json that belongs to this checkpoint, or export it again',
     );
   for (const { name, shape, dtypes } of expected) {
-    const { entry, fileName } = stored.get(name)!;
+    const { entry, fileName } = present(stored.get(name), 'missing tensors were refused above');
     if (!dtypes.some((dtype) => dtype === entry.dtype))
       throw invalidCheckpoint(
         `${fileName}: tensor ${name} is ${entry.dtype}`,

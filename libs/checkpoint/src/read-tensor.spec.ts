@@ -24,7 +24,7 @@ describe('readRectangle', () => {
         const expected: number[] = [];
         for (let row = rowRange.start; row < rowRange.end; row++)
           for (let column = columnRange.start; column < columnRange.end; column++)
-            expected.push(values[row * width + column]!);
+            expected.push(values[row * width + column]);
         expect([...toFloat32(dtype, bytes)]).toEqual(expected);
         expect(progress).toBeGreaterThanOrEqual(bytes.length);
       }),

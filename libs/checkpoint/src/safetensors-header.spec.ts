@@ -32,7 +32,7 @@ describe('readSafetensorsHeader', () => {
         expect(read.metadata).toEqual({ note: 'ü' });
         for (const [i, { name, dtype: written, shape }] of list.entries()) {
           const found = read.tensors.find((tensor) => tensor.name === name);
-          expect(found).toMatchObject({ dtype: written, shape, begin: offsets[i]! - read.dataOffset });
+          expect(found).toMatchObject({ dtype: written, shape, begin: offsets[i] - read.dataOffset });
         }
       }),
     );

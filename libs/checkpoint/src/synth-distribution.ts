@@ -22,7 +22,7 @@ export function synthDistribution(
 ): SynthDistribution {
   const memory = /^transformer\.(?:mem_blocks\.(\d+)|full_memory_layer)\.(.*)$/.exec(name);
   if (memory !== null)
-    return memoryDistribution(config, geometry, { layer: Number(memory[1] ?? 0), part: memory[2]! });
+    return memoryDistribution(config, geometry, { layer: Number(memory[1] ?? 0), part: memory[2] });
   if (name.endsWith('.bias')) return { kind: 'constant', value: 0 };
   if (/(?:norm|ln_f)\.weight$/.test(name)) return { kind: 'constant', value: 1 };
   if (name === 'transformer.ff_out.weight') return { kind: 'normal', std: config.dModel ** -0.5 };

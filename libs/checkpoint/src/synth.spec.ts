@@ -149,7 +149,7 @@ describe('the weights', () => {
       const row = await readFloats(checkpoint.tensor(name(layer, 'tucker_core_u')));
       const column = await readFloats(checkpoint.tensor(name(layer, 'tucker_core_v')));
       const again = tuckerVectors({
-        coreSum: coreSum.map((value, i) => value + other[i]!),
+        coreSum: coreSum.map((value, i) => value + other[i]),
         headCount: 2,
         rank: 2,
         previous: { row, column },

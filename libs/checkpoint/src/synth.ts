@@ -1,5 +1,5 @@
 import { createRandom, type Random } from '@ultramem/environment';
-import { assert } from '@ultramem/invariant';
+import { assert, present } from '@ultramem/invariant';
 import { type MemoryGeometry, type ModelConfig, memoryGeometry, parseModelConfig } from '@ultramem/ultramem';
 import type { ByteSink } from './byte-sink.ts';
 import { fromFloat32 } from './dtype.ts';
@@ -44,7 +44,7 @@ export async function synthCheckpoint(
   const normals = drawNormals(random);
   await sink.write(layout.header);
   for (const tensor of tensors) {
-    const ofTensor = createRandom(seeds.get(tensor.name)!);
+    const ofTensor = createRandom(present(seeds.get(tensor.name), 'every tensor has a seed'));
     const distribution = synthDistribution(config, geometry, tensor.name);
     switch (distribution.kind) {
       case 'normal':
@@ -121,9 +121,11 @@ function tuckerVectorsOfLayer(
   for (let core = 0; core < coreCount; core++) {
     const drawn = drawCore(
       coreSum.length,
-      createRandom(seeds.get(memoryTensorName(layer, `tucker_core.${core}`))!),
+      createRandom(
+        present(seeds.get(memoryTensorName(layer, `tucker_core.${core}`)), 'every tensor has a seed'),
+      ),
     );
-    for (let i = 0; i < coreSum.length; i++) coreSum[i]! += drawn[i]!;
+    for (let i = 0; i < coreSum.length; i++) coreSum[i] += drawn[i];
   }
   const zero = new Float32Array(headCount * rank);
   return tuckerVectors({ coreSum, headCount, rank, previous: { row: zero, column: zero } });

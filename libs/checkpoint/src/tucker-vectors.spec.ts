@@ -14,7 +14,7 @@ describe('tuckerVectors', () => {
     const coreSum = await floats('tucker_core.0');
     for (let core = 1; has(`tucker_core.${core}`); core++)
       (await floats(`tucker_core.${core}`)).forEach((value, i) => {
-        coreSum[i]! += value;
+        coreSum[i] += value;
       });
     const previous = {
       row: await floats('vec.prev_tucker_core_u'),
@@ -52,13 +52,13 @@ describe('tuckerVectors', () => {
         });
         const times = (v: ArrayLike<number>) =>
           Array.from({ length: rank }, (_, i) =>
-            m.slice(i * rank, (i + 1) * rank).reduce((sum, e, j) => sum + e * v[j]!, 0),
+            m.slice(i * rank, (i + 1) * rank).reduce((sum, e, j) => sum + e * v[j], 0),
           );
         const image = times(column);
         const sigma = Math.hypot(...image);
         expect(Math.hypot(...row)).toBeCloseTo(1, 5);
         expect(Math.hypot(...column)).toBeCloseTo(1, 5);
-        for (let i = 0; i < rank; i++) expect(image[i]).toBeCloseTo(sigma * row[i]!, 5);
+        for (let i = 0; i < rank; i++) expect(image[i]).toBeCloseTo(sigma * row[i], 5);
         expect(Math.hypot(...times(x))).toBeLessThanOrEqual(sigma * Math.hypot(...x) + 1e-5);
       }),
     );
@@ -80,7 +80,7 @@ describe('tuckerVectors', () => {
       rank: 2,
       previous: { row: zero, column: zero },
     });
-    expect([Math.abs(row[0]!), Math.abs(column[0]!)]).toEqual([1, 1]);
+    expect([Math.abs(row[0]), Math.abs(column[0])]).toEqual([1, 1]);
   });
 });
 

@@ -19,19 +19,19 @@ export function tuckerVectors(options: {
   const row = new Float32Array(headCount * rank);
   const column = new Float32Array(headCount * rank);
   for (let head = 0; head < headCount; head++) {
-    const matrix = Float64Array.from({ length: rank * rank }, (_, i) => coreSum[head * rank * rank + i]!);
+    const matrix = Float64Array.from({ length: rank * rank }, (_, i) => coreSum[head * rank * rank + i]);
     const [left, right] = firstSingularVectors(matrix, rank);
     let distancePlus = 0;
     let distanceMinus = 0;
     for (let r = 0; r < rank; r++) {
-      const [u, v] = [previous.row[head * rank + r]!, previous.column[head * rank + r]!];
-      distancePlus += Math.abs(left[r]! - u) + Math.abs(right[r]! - v);
-      distanceMinus += Math.abs(-left[r]! - u) + Math.abs(-right[r]! - v);
+      const [u, v] = [previous.row[head * rank + r], previous.column[head * rank + r]];
+      distancePlus += Math.abs(left[r] - u) + Math.abs(right[r] - v);
+      distanceMinus += Math.abs(-left[r] - u) + Math.abs(-right[r] - v);
     }
     const sign = distanceMinus >= distancePlus ? 1 : -1;
     for (let r = 0; r < rank; r++) {
-      row[head * rank + r] = sign * left[r]!;
-      column[head * rank + r] = sign * right[r]!;
+      row[head * rank + r] = sign * left[r];
+      column[head * rank + r] = sign * right[r];
     }
   }
   return { row, column };
@@ -47,16 +47,16 @@ function firstSingularVectors(
   const gram = new Float64Array(rank * rank);
   for (let i = 0; i < rank; i++)
     for (let j = 0; j < rank; j++)
-      for (let k = 0; k < rank; k++) gram[i * rank + j]! += matrix[k * rank + i]! * matrix[k * rank + j]!;
+      for (let k = 0; k < rank; k++) gram[i * rank + j] += matrix[k * rank + i] * matrix[k * rank + j];
   const right = firstEigenvector(gram, rank);
   const left = new Float64Array(rank);
-  for (let i = 0; i < rank; i++) for (let j = 0; j < rank; j++) left[i]! += matrix[i * rank + j]! * right[j]!;
+  for (let i = 0; i < rank; i++) for (let j = 0; j < rank; j++) left[i] += matrix[i * rank + j] * right[j];
   const length = Math.hypot(...left);
   if (length === 0) left[0] = 1;
-  else for (let i = 0; i < rank; i++) left[i]! /= length;
+  else for (let i = 0; i < rank; i++) left[i] /= length;
   let sum = 0;
-  for (let i = 0; i < rank; i++) sum += left[i]! + right[i]!;
-  if (sum > 0) for (const vector of [left, right]) for (let i = 0; i < rank; i++) vector[i] = -vector[i]!;
+  for (let i = 0; i < rank; i++) sum += left[i] + right[i];
+  if (sum > 0) for (const vector of [left, right]) for (let i = 0; i < rank; i++) vector[i] = -vector[i];
   return [left, right];
 }
 
@@ -70,7 +70,7 @@ function firstEigenvector(symmetric: Float64Array, rank: number): Float64Array {
     for (let p = 0; p < rank; p++)
       for (let q = p + 1; q < rank; q++) {
         if (a[p * rank + q] === 0) continue;
-        const theta = (a[q * rank + q]! - a[p * rank + p]!) / (2 * a[p * rank + q]!);
+        const theta = (a[q * rank + q] - a[p * rank + p]) / (2 * a[p * rank + q]);
         const tangent = (theta < 0 ? -1 : 1) / (Math.abs(theta) + Math.hypot(theta, 1));
         const cosine = 1 / Math.hypot(tangent, 1);
         rotate(a, rank, { p, q, cosine, sine: tangent * cosine, stride: 1 });
@@ -78,8 +78,8 @@ function firstEigenvector(symmetric: Float64Array, rank: number): Float64Array {
         rotate(vectors, rank, { p, q, cosine, sine: tangent * cosine, stride: 1 });
       }
   let best = 0;
-  for (let j = 1; j < rank; j++) if (a[j * rank + j]! > a[best * rank + best]!) best = j;
-  return Float64Array.from({ length: rank }, (_, i) => vectors[i * rank + best]!);
+  for (let j = 1; j < rank; j++) if (a[j * rank + j] > a[best * rank + best]) best = j;
+  return Float64Array.from({ length: rank }, (_, i) => vectors[i * rank + best]);
 }
 
 /** Rotates columns p and q (`stride` 1) or rows p and q (`stride` = rank) into each other. */
@@ -93,7 +93,7 @@ function rotate(
   for (let i = 0; i < rank; i++) {
     const atP = i * across + p * stride;
     const atQ = i * across + q * stride;
-    const [x, y] = [matrix[atP]!, matrix[atQ]!];
+    const [x, y] = [matrix[atP], matrix[atQ]];
     matrix[atP] = cosine * x - sine * y;
     matrix[atQ] = sine * x + cosine * y;
   }

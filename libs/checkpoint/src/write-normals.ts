@@ -41,7 +41,7 @@ export async function writeNormals(
   let pending = Promise.resolve();
   // One piece is written while the next is filled; `pending` is always awaited before anything else can be.
   for (let done = 0, count = 0; done < byteCount; done += pieceBytes, count++) {
-    const piece = repeats && count > 0 ? pieces[1 + (count % 2)]! : pieces[count % 2]!;
+    const piece = repeats && count > 0 ? pieces[1 + (count % 2)] : pieces[count % 2];
     if (repeats && count > 0) vary(block, piece, dtype, count);
     else pick(drawn, piece, dtype, random);
     await pending;
@@ -57,8 +57,8 @@ function pick(drawn: Uint8Array, piece: Uint8Array, dtype: 'F32' | 'BF16', rando
       : [new Uint16Array(drawn.buffer), new Uint16Array(piece.buffer)];
   for (let i = 0; i < into.length; i += 2) {
     const bits = random.uint32();
-    into[i] = from[bits >>> 16]!;
-    into[i + 1] = from[bits & 0xffff]!;
+    into[i] = from[bits >>> 16];
+    into[i + 1] = from[bits & 0xffff];
   }
 }
 
@@ -71,7 +71,7 @@ function vary(block: Uint8Array, piece: Uint8Array, dtype: 'F32' | 'BF16', count
   const from = new Uint32Array(block.buffer);
   const into = new Uint32Array(piece.buffer);
   for (let i = 0; i < into.length; i += 2) {
-    into[i] = from[i]! ^ even;
-    into[i + 1] = from[i + 1]! ^ odd;
+    into[i] = from[i] ^ even;
+    into[i + 1] = from[i + 1] ^ odd;
   }
 }

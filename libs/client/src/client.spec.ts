@@ -175,6 +175,19 @@ describe('connectClient', () => {
     expect(await failure).toMatchObject({ code: 'UNAUTHORIZED', message: 'no token; expected one; give it' });
   });
 
+  it('fails when it is welcomed to another version', async () => {
+    const { failure } = await dial((connection) => {
+      connection.onMessage = () => {};
+      connection.onClose = () => {};
+      const welcome = { kind: 'welcome', protocol: 2, software: '', clusterId: '' } as const;
+      connection.send(encode({ ...welcome, heartbeatMs: 1, leaseMs: 1 }));
+    });
+    expect(await failure).toMatchObject({
+      code: 'PROTOCOL_VERSION',
+      message: expect.stringContaining('the coordinator speaks protocol 2'),
+    });
+  });
+
   it('fails when nobody says welcome in time', async () => {
     let closedBecause: string | null = null;
     const { failure, clock } = await dial((connection) => {

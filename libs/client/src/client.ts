@@ -7,6 +7,7 @@ import {
   PROTOCOL_MAX,
   PROTOCOL_MIN,
   type RequestKind,
+  unknownVersion,
 } from '@ultramem/protocol';
 import {
   type Channel,
@@ -158,6 +159,8 @@ async function greet(options: ClientOptions): Promise<{ channel: Channel; closed
       if (notice.kind === 'failure')
         refusal = new OperatingError(notice.code, notice.message, { retriable: notice.retriable });
       if (notice.kind !== 'welcome') return;
+      refusal = unknownVersion(notice.protocol);
+      if (refusal !== null) throw refusal;
       cancelDeadline();
       welcomed();
     },
@@ -224,7 +227,7 @@ async function generate(channel: Channel, asked: GenerateRequest): Promise<Gener
   const { sequences, elapsedMs, lookupMs, hiddenFraction } = answer;
   if (
     sequences.length !== grown.length ||
-    sequences.some(({ tokenCount }, i) => tokenCount !== grown[i]!.tokenIds.length)
+    sequences.some(({ tokenCount }, i) => tokenCount !== grown[i].tokenIds.length)
   )
     throw codedError(
       'UNEXPECTED_MESSAGE',
@@ -233,8 +236,8 @@ async function generate(channel: Channel, asked: GenerateRequest): Promise<Gener
   return {
     sequences: grown.map((sequence, i) => ({
       ...sequence,
-      text: sequence.text + sequences[i]!.rest,
-      finish: sequences[i]!.finish,
+      text: sequence.text + sequences[i].rest,
+      finish: sequences[i].finish,
     })),
     elapsedMs,
     lookupMs,

@@ -1,5 +1,5 @@
 import type { Clock } from '@ultramem/environment';
-import { OperatingError } from '@ultramem/invariant';
+import { OperatingError, present } from '@ultramem/invariant';
 import {
   applyEvent,
   type ClusterView,
@@ -84,7 +84,7 @@ export class Cluster {
 
   contactOf(workerId: string): Readonly<Contact> & { silentMs: number } {
     return {
-      ...this.#contacts.get(workerId)!,
+      ...this.#contact(workerId),
       silentMs: this.#leases.silentMs(workerId, this.#options.clock.nowMs()),
     };
   }
@@ -92,9 +92,15 @@ export class Cluster {
   /** @throws OperatingError NOT_READY, SHARD_UNAVAILABLE */
   routing(): RoutingTable {
     return routingTable(this.#view, this.#plan, this.#options.workersWanted, (workerId): ShardLink => {
-      const { shard, epoch } = this.#memberOf(workerId)!;
-      const { channel, latency } = this.#contacts.get(workerId)!;
-      return { slice: this.#plan!.slices[shard!]!, workerId, epoch, channel, latency };
+      const { shard, epoch } = this.#member(workerId);
+      const { channel, latency } = this.#contact(workerId);
+      return {
+        slice: present(this.#plan, 'routes follow a plan').slices[present(shard, 'an owner has a shard')],
+        workerId,
+        epoch,
+        channel,
+        latency,
+      };
     });
   }
 
@@ -175,7 +181,7 @@ export class Cluster {
 
   async #askPulse(workerId: string, deadlineMs: number): Promise<void> {
     const { clock } = this.#options;
-    const contact = this.#contacts.get(workerId)!;
+    const contact = this.#contact(workerId);
     const startMs = clock.nowMs();
     try {
       contact.pulse = await contact.channel.request({ kind: 'heartbeat' }, { deadlineMs });
@@ -197,7 +203,7 @@ export class Cluster {
       }
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
-      const smallest = [...this.#view.members].sort((a, b) => a.capacityBytes - b.capacityBytes)[0]!;
+      const smallest = [...this.#view.members].sort((a, b) => a.capacityBytes - b.capacityBytes)[0];
       this.#refuse(smallest.workerId, error);
       return;
     }
@@ -209,9 +215,11 @@ export class Cluster {
 
   async #assign(workerId: string, shard: number): Promise<void> {
     const { onEvent, loadDeadlineMs } = this.#options;
-    const { channel } = this.#contacts.get(workerId)!;
-    const { epoch } = this.#memberOf(workerId)!;
-    const { rows, columns, preColumns, keys } = this.#plan!.slices[shard]!;
+    const { channel } = this.#contact(workerId);
+    const { epoch } = this.#member(workerId);
+    const { rows, columns, preColumns, keys } = present(this.#plan, 'an assignment follows a plan').slices[
+      shard
+    ];
     onEvent({ kind: 'assigned', workerId, shard, epoch });
     try {
       const answer = await channel.request(
@@ -233,7 +241,7 @@ export class Cluster {
 
   /** Tells a worker why it cannot stay, and lets it go. */
   #refuse(workerId: string, error: OperatingError): void {
-    const { channel } = this.#contacts.get(workerId)!;
+    const { channel } = this.#contact(workerId);
     this.#options.onEvent({ kind: 'refused', workerId, code: error.code, message: error.message });
     channel.notify(failureMessage(null, error));
     channel.close(error.code);
@@ -244,7 +252,7 @@ export class Cluster {
     const { clock, lease } = this.#options;
     return clock.after(lease.heartbeatMs, () => {
       for (const workerId of this.#leases.expired(clock.nowMs())) {
-        const { channel } = this.#contacts.get(workerId)!;
+        const { channel } = this.#contact(workerId);
         const reason = `no sign of life for ${lease.leaseMs} ms`;
         channel.close(reason);
         this.lost(workerId, channel, reason);
@@ -260,6 +268,14 @@ export class Cluster {
     return Number.isFinite(measuredMs)
       ? { ...terms, link: { ...terms.link, roundTripMs: measuredMs } }
       : terms;
+  }
+
+  #contact(workerId: string): Contact {
+    return present(this.#contacts.get(workerId), `${workerId} is connected`);
+  }
+
+  #member(workerId: string): Member {
+    return present(this.#memberOf(workerId), `${workerId} is a member`);
   }
 
   #memberOf(workerId: string): Member | undefined {

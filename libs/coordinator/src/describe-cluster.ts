@@ -37,15 +37,15 @@ export function describeCluster(
     },
     workers: [...view.members].sort(byShard).map(({ workerId, peerName, state, shard, capacityBytes }) => {
       const { pulse, channel, latency, silentMs } = cluster.contactOf(workerId);
-      const slice = shard === null || plan === null ? null : plan.slices[shard]!;
+      const slice = shard === null || plan === null ? null : plan.slices[shard];
       return {
         workerId,
         peerName,
         state,
         shard,
-        rows: slice && slice.rows,
-        columns: slice && slice.columns,
-        keys: slice && slice.keys,
+        rows: slice?.rows ?? null,
+        columns: slice?.columns ?? null,
+        keys: slice?.keys ?? null,
         capacityBytes,
         residentBytes: pulse?.residentBytes ?? 0,
         processBytes: pulse?.processBytes ?? 0,

@@ -1,4 +1,5 @@
 import { createKvCache, forward, type LookupRequest, type Model } from '@ultramem/inference';
+import { present } from '@ultramem/invariant';
 import { formatPartition, type Plan } from '@ultramem/planner';
 import { codedError, type MessageOfKind } from '@ultramem/protocol';
 import { collapseScore, parseInsertions, SIDES } from '@ultramem/ultramem';
@@ -53,16 +54,16 @@ export async function explainLookup(
       { ...model, lookUp },
       { sequences: [{ cache, tokenIds: tokenIds.slice(0, position) }], logits: 'last' },
     );
-  await forward(watched, { sequences: [{ cache, tokenIds: [tokenIds[position]!] }], logits: 'last' });
+  await forward(watched, { sequences: [{ cache, tokenIds: [tokenIds[position]] }], logits: 'last' });
   if (answer === null)
     throw codedError(
       'TOKEN_OUT_OF_RANGE',
       `memory layer ${layer} is never looked up, because its output is replaced before it is added; expected a layer that matters; choose another --layer`,
     );
-  const insertion = parseInsertions(model.dense.config)[layer]!;
+  const insertion = parseInsertions(model.dense.config)[layer];
   return {
     kind: 'explanation',
-    token: { position, tokenId: tokenIds[position]!, text: tokenText(tokenIds[position]!) },
+    token: { position, tokenId: tokenIds[position], text: tokenText(tokenIds[position]) },
     layer: { number: layer, ...insertion },
     ...describeAnswer(model, plan, layer, answer),
   };
@@ -74,7 +75,7 @@ function describeAnswer(
   layer: number,
   answer: ShardedAnswer,
 ): Omit<Explanation, 'kind' | 'token' | 'layer'> {
-  const { geometry, collapse } = model.memoryLayers[layer]!;
+  const { geometry, collapse } = model.memoryLayers[layer];
   const { headCount, topK, rank, keyCount, coreCount } = geometry;
   const { candidates, selection, addresses, traffic } = answer;
   const keys = (head: number, side: number) =>
@@ -87,7 +88,7 @@ function describeAnswer(
         head * rank,
         rank,
       );
-      return { index: candidates.index[entry]!, score };
+      return { index: candidates.index[entry], score };
     });
   return {
     partition: formatPartition(plan.partition),
@@ -97,23 +98,29 @@ function describeAnswer(
       columns: keys(head, 1),
       winners: Array.from({ length: topK }, (__, j) => {
         const i = head * topK + j;
-        const virtualIndex = selection.virtualIndex[i]!;
-        const slot = addresses.slot[i]!;
+        const virtualIndex = selection.virtualIndex[i];
+        const slot = addresses.slot[i];
         return {
           virtualIndex,
           row: Math.floor(virtualIndex / keyCount),
           column: virtualIndex % keyCount,
-          score: selection.rankScore[i]!,
-          weight: selection.scores[i * coreCount]!,
-          block: addresses.block[i]!,
+          score: selection.rankScore[i],
+          weight: selection.scores[i * coreCount],
+          block: addresses.block[i],
           slot,
-          shard: plan.slices.find(({ rows }) => slot >= rows.start && slot < rows.end)!.shard,
+          shard: ownerOf(plan, slot),
         };
       }),
     })),
     phases: traffic.phases,
     shards: [...traffic.shards]
       .sort(([a], [b]) => a - b)
-      .map(([shard, counts]) => ({ shard, workerId: plan.workerIds[shard]!, ...counts })),
+      .map(([shard, counts]) => ({ shard, workerId: plan.workerIds[shard], ...counts })),
   };
+}
+
+/** The shard that holds a slot; the first one, where columns are cut. */
+function ownerOf(plan: Plan, slot: number): number {
+  const owner = plan.slices.find(({ rows }) => slot >= rows.start && slot < rows.end);
+  return present(owner, 'a plan covers every slot').shard;
 }

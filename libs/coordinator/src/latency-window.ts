@@ -14,6 +14,6 @@ export class LatencyWindow {
   percentileMs(percent: number): number | null {
     if (this.#samplesMs.length === 0) return null;
     const sorted = [...this.#samplesMs].sort((a, b) => a - b);
-    return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)]!;
+    return sorted[Math.max(0, Math.ceil((percent / 100) * sorted.length) - 1)];
   }
 }

@@ -24,8 +24,8 @@ export function mergePartials(
     for (let i = 0; i < token.length; i++)
       for (let block = 0; block < blockCount; block++) {
         const from = (i * blockCount + block) * partWidth;
-        const into = (token[i]! * blockCount + block) * width + columns.start;
-        for (let c = 0; c < partWidth; c++) sum[into + c]! += pooled[from + c]!;
+        const into = (token[i] * blockCount + block) * width + columns.start;
+        for (let c = 0; c < partWidth; c++) sum[into + c] += pooled[from + c];
       }
   }
   return Float32Array.from(sum);

@@ -36,7 +36,7 @@ export function placeShards(
   };
   const orphans = orphanedShards(view, plan.slices.length);
   const withoutOwner = orphans.filter((shard) => {
-    const owner = standby.get(plan.workerIds[shard]!);
+    const owner = standby.get(plan.workerIds[shard]);
     if (owner !== undefined && hasRoom(owner, shard, plan, terms)) take(owner, shard);
     return !placed.some((place) => place.shard === shard);
   });
@@ -48,5 +48,5 @@ export function placeShards(
 }
 
 function hasRoom(member: Member, shard: number, plan: Plan, terms: PlanTerms): boolean {
-  return sliceBytes(terms.geometry, terms.bytes, plan.slices[shard]!) <= member.capacityBytes;
+  return sliceBytes(terms.geometry, terms.bytes, plan.slices[shard]) <= member.capacityBytes;
 }

@@ -1,4 +1,5 @@
 import type { LookupRequest } from '@ultramem/inference';
+import { present } from '@ultramem/invariant';
 import { gateWeights } from '@ultramem/kernels';
 import { type MemoryGeometry, rangeLength, type Selection, type ValueAddresses } from '@ultramem/ultramem';
 import { fanOut } from './fan-out.ts';
@@ -29,7 +30,7 @@ export async function poolOnWorkers(
     const startMs = call.clock.nowMs();
     const dots = await fanOut(groups.map((group) => () => prescore(call, request, geometry, group)));
     groups.forEach(({ entries }, i) => {
-      entries.weight = gateWeights(dots[i]!, entries.weight, geometry.coreCount, geometry.preActivation);
+      entries.weight = gateWeights(dots[i], entries.weight, geometry.coreCount, geometry.preActivation);
     });
     call.traffic.phase('prescore', call.clock.nowMs() - startMs);
   }
@@ -37,10 +38,15 @@ export async function poolOnWorkers(
   const parts = await fanOut(
     groups.flatMap(({ routed, entries }) =>
       routed.shards.map(({ shard }) => async (signal): Promise<Partial> => {
-        const link = call.table.links[shard]!;
+        const link = call.table.links[shard];
         const { columns, preColumns } = link.slice;
         const preQuery = wholeRows
-          ? gatherRows(request.preQuery!, geometry.preWidth, routed.token, preColumns)
+          ? gatherRows(
+              present(request.preQuery, 'models with pre-values have a pre-query'),
+              geometry.preWidth,
+              routed.token,
+              preColumns,
+            )
           : new Float32Array(0);
         const body = {
           kind: 'pool',
@@ -91,8 +97,8 @@ function pickEntries(
   const { coreCount } = geometry;
   const { selection, addresses } = chosen;
   return {
-    slot: routed.entry.map((i) => addresses.slot[i]!),
-    block: Uint8Array.from(routed.entry, (i) => addresses.block[i]!),
+    slot: routed.entry.map((i) => addresses.slot[i]),
+    block: Uint8Array.from(routed.entry, (i) => addresses.block[i]),
     weight: gatherRows(selection.scores, coreCount, routed.entry, { start: 0, end: coreCount }),
   };
 }
@@ -106,11 +112,16 @@ async function prescore(
 ): Promise<Float64Array> {
   const { routed, entries } = group;
   const links = routed.shards
-    .map(({ shard }) => call.table.links[shard]!)
+    .map(({ shard }) => call.table.links[shard])
     .filter(({ slice }) => rangeLength(slice.preColumns) > 0);
   const parts = await fanOut(
     links.map((link: ShardLink) => async (signal) => {
-      const query = gatherRows(request.preQuery!, geometry.preWidth, routed.token, link.slice.preColumns);
+      const query = gatherRows(
+        present(request.preQuery, 'models with pre-values have a pre-query'),
+        geometry.preWidth,
+        routed.token,
+        link.slice.preColumns,
+      );
       const { entryStart } = routed;
       const body = {
         kind: 'prescore',

@@ -73,7 +73,7 @@ describe('routeEntries', () => {
         const groups = routeEntries(slices, { slot, block: new Uint8Array(slot.length) }, tokens.length);
         for (const { rows, token, entryStart, entry } of groups) {
           expect([...entry]).toEqual([...entry].sort((a, b) => a - b));
-          for (const i of entry) expect(slot[i]! >= rows.start && slot[i]! < rows.end).toBe(true);
+          for (const i of entry) expect(slot[i] >= rows.start && slot[i] < rows.end).toBe(true);
           token.forEach((t, at) => {
             const own = [...entry.subarray(entryStart[at], entryStart[at + 1])];
             expect(own.length).toBeGreaterThan(0);

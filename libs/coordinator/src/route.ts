@@ -27,10 +27,10 @@ export function routeEntries(
     const entry: number[] = [];
     for (let t = 0; t < tokenCount; t++) {
       for (let i = t * perToken; i < (t + 1) * perToken; i++) {
-        const slot = addresses.slot[i]!;
+        const slot = addresses.slot[i];
         if (slot >= rows.start && slot < rows.end) entry.push(i);
       }
-      if (entry.length > entryStart.at(-1)!) {
+      if (entry.length > entryStart[entryStart.length - 1]) {
         token.push(t);
         entryStart.push(entry.length);
       }
@@ -52,7 +52,7 @@ export function rowGroups(slices: readonly ShardSlice[]): { rows: Range; shards:
   return [...groups.entries()]
     .sort(([a], [b]) => a - b)
     .map(([, shards]) => ({
-      rows: shards[0]!.rows,
+      rows: shards[0].rows,
       shards: shards.sort((a, b) => a.columns.start - b.columns.start),
     }));
 }
@@ -67,7 +67,7 @@ export function gatherRows(
   const width = rangeLength(columns);
   const into = new Float32Array(at.length * width);
   for (let i = 0; i < at.length; i++) {
-    const start = at[i]! * rowWidth;
+    const start = at[i] * rowWidth;
     into.set(from.subarray(start + columns.start, start + columns.end), i * width);
   }
   return into;

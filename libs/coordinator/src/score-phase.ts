@@ -1,4 +1,5 @@
 import type { LookupRequest } from '@ultramem/inference';
+import { present } from '@ultramem/invariant';
 import { codedError } from '@ultramem/protocol';
 import {
   type Candidates,
@@ -45,7 +46,7 @@ function checked(
   tokenCount: number,
   geometry: MemoryGeometry,
 ): Candidates {
-  const { start, end } = link.slice.keys!;
+  const { start, end } = present(link.slice.keys, 'only owners of keys are asked');
   const perSide = Math.min(geometry.topK, end - start);
   const count = tokenCount * geometry.headCount * SIDES * perSide;
   if (answer.tokenCount !== tokenCount || answer.perSide !== perSide || answer.index.length !== count)

@@ -7,7 +7,7 @@ import {
   type Model,
   parseSampling,
 } from '@ultramem/inference';
-import { assert } from '@ultramem/invariant';
+import { assert, present } from '@ultramem/invariant';
 import type { Plan } from '@ultramem/planner';
 import { codedError, type MessageOfKind, type Request } from '@ultramem/protocol';
 import type { Tokenizer } from '@ultramem/tokenizer';
@@ -83,7 +83,9 @@ async function serveGenerate(
   context: RequestContext,
 ): Promise<AnswerBody> {
   const startMs = model.clock.nowMs();
-  const prompts = request.prompts.map(({ text, ids }) => ids ?? tokenizer.encode(text!));
+  const prompts = request.prompts.map(
+    ({ text, ids }) => ids ?? tokenizer.encode(present(text, 'a prompt has ids or text')),
+  );
   const streams = prompts.map(() => tokenizer.createStream());
   const counts = prompts.map(() => 0);
   const { temperature, topK, topP, seed, stopAtEos } = request;
@@ -99,8 +101,8 @@ async function serveGenerate(
         kind: 'generated',
         sequences: finishReasons.map((finish, sequence) => ({
           finish,
-          tokenCount: counts[sequence]!,
-          rest: streams[sequence]!.end(),
+          tokenCount: counts[sequence],
+          rest: streams[sequence].end(),
         })),
         elapsedMs: model.clock.nowMs() - startMs,
         lookupMs: timing.lookupMs,
@@ -108,8 +110,8 @@ async function serveGenerate(
       };
     }
     const { sequence, tokenId } = next.value;
-    counts[sequence]!++;
-    context.sendPart({ kind: 'token', sequence, tokenId, text: streams[sequence]!.push(tokenId) });
+    counts[sequence]++;
+    context.sendPart({ kind: 'token', sequence, tokenId, text: streams[sequence].push(tokenId) });
   }
 }
 

@@ -86,7 +86,7 @@ async function lookUpPart(
   request: LookupRequest,
 ): Promise<Omit<ShardedAnswer, 'traffic'>> {
   const { kernels, clock, geometry, keyCost } = options;
-  const memoryLayer = options.memoryLayers[request.layer]!;
+  const memoryLayer = options.memoryLayers[request.layer];
   const scoredBy = keyCost.choose(call.table.keys, request.tokenCount);
   const startMs = clock.nowMs();
   const candidates =
@@ -110,7 +110,7 @@ function scoreHere(
   assert(localKeys !== null, 'the coordinator holds keys in every mode that scores here');
   const { query, tokenCount } = request;
   const groupCount = geometry.queryGroupUsed;
-  return kernels.scoreKeys(localKeys[request.layer]!, {
+  return kernels.scoreKeys(localKeys[request.layer], {
     query,
     tokenCount,
     groupCount,
@@ -142,7 +142,7 @@ function cutRequest(request: LookupRequest, tokensMax: number, geometry: MemoryG
       layer,
       tokenCount: end - first,
       query: query.subarray(first * queryWidth, end * queryWidth),
-      preQuery: preQuery && preQuery.subarray(first * geometry.preWidth, end * geometry.preWidth),
+      preQuery: preQuery?.subarray(first * geometry.preWidth, end * geometry.preWidth) ?? null,
     };
   });
 }

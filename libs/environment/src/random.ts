@@ -21,14 +21,14 @@ export function createRandom(seed: number): Random {
     state[i] = z ^ (z >>> 16);
   }
   const uint32 = (): number => {
-    const result = Math.imul(rotateLeft(Math.imul(state[1]!, 5), 7), 9) >>> 0;
-    const t = state[1]! << 9;
-    state[2]! ^= state[0]!;
-    state[3]! ^= state[1]!;
-    state[1]! ^= state[2]!;
-    state[0]! ^= state[3]!;
-    state[2]! ^= t;
-    state[3] = rotateLeft(state[3]!, 11);
+    const result = Math.imul(rotateLeft(Math.imul(state[1], 5), 7), 9) >>> 0;
+    const t = state[1] << 9;
+    state[2] ^= state[0];
+    state[3] ^= state[1];
+    state[1] ^= state[2];
+    state[0] ^= state[3];
+    state[2] ^= t;
+    state[3] = rotateLeft(state[3], 11);
     return result;
   };
   const unit = (): number => ((uint32() >>> 5) * 2 ** 26 + (uint32() >>> 6)) / 2 ** 53;

@@ -12,10 +12,10 @@ export function activate(kind: ModelConfig['activation'], f: Float32Array, width
     case 'swiglu':
       return swiglu(f, width);
     case 'gelu':
-      for (let i = 0; i < f.length; i++) f[i] = gelu(f[i]!);
+      for (let i = 0; i < f.length; i++) f[i] = gelu(f[i]);
       return f;
     case 'relu':
-      for (let i = 0; i < f.length; i++) f[i] = Math.max(0, f[i]!);
+      for (let i = 0; i < f.length; i++) f[i] = Math.max(0, f[i]);
       return f;
   }
 }
@@ -24,7 +24,7 @@ function swiglu(f: Float32Array, width: number): Float32Array {
   const half = width / 2;
   const result = new Float32Array(f.length / 2);
   for (let row = 0, at = 0; row < f.length; row += width)
-    for (let i = 0; i < half; i++, at++) result[at] = silu(f[row + half + i]!) * f[row + i]!;
+    for (let i = 0; i < half; i++, at++) result[at] = silu(f[row + half + i]) * f[row + i];
   return result;
 }
 

@@ -21,11 +21,11 @@ export async function attention(
   qkv: Float32Array,
 ): Promise<Float32Array> {
   const { nHeads, nKvHeads, dModel, clipQkv } = model.config;
-  const block = model.blocks[blockNumber]!;
+  const block = model.blocks[blockNumber];
   const headWidth = dModel / nHeads;
   const kvWidth = nKvHeads * headWidth;
   if (clipQkv !== null)
-    for (let i = 0; i < qkv.length; i++) qkv[i] = Math.min(clipQkv, Math.max(-clipQkv, qkv[i]!));
+    for (let i = 0; i < qkv.length; i++) qkv[i] = Math.min(clipQkv, Math.max(-clipQkv, qkv[i]));
 
   const rowWidth = dModel + 2 * kvWidth;
   const query = headVectors(model, block.queryNorm, batch, split(qkv, rowWidth, 0, dModel), nHeads);
@@ -64,7 +64,7 @@ function headVectors(
   const vectors = norm === null ? x : normalise(norm, x, headWidth);
   if (model.rope !== null)
     for (let row = 0; row < batch.rowCount; row++)
-      rotate(model.rope, vectors, row * headCount * headWidth, batch.positions[row]!, headCount, headWidth);
+      rotate(model.rope, vectors, row * headCount * headWidth, batch.positions[row], headCount, headWidth);
   return vectors;
 }
 
@@ -77,7 +77,7 @@ function split(x: Float32Array, rowWidth: number, start: number, width: number):
 }
 
 function concatenate(parts: readonly Float32Array[]): Float32Array {
-  if (parts.length === 1) return parts[0]!;
+  if (parts.length === 1) return parts[0];
   const whole = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
   for (const part of parts) {

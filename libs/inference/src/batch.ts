@@ -43,7 +43,7 @@ export function layOutBatch(config: ModelConfig, steps: readonly SequenceStep[])
       );
     batch.sequences.push({ cache, firstRow: row, rowCount: tokenIds.length });
     for (let i = 0; i < tokenIds.length; i++, row++) {
-      const id = tokenIds[i]!;
+      const id = tokenIds[i];
       checkTokenId(config, id, `token ${cache.length + i} of sequence ${number}`);
       batch.tokenIds[row] = id;
       batch.positions[row] = cache.length + i;

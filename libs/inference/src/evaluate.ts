@@ -46,7 +46,7 @@ export async function evaluate(model: Model, options: EvaluateOptions): Promise<
   const windowTargets = Math.min(contextLength, tokenIds.length - 1);
   const targetCount = Math.floor((tokenIds.length - 1) / windowTargets) * windowTargets;
   const ids = Array.from(tokenIds);
-  checkTokenId(model.dense.config, ids[targetCount]!, `token ${targetCount}`); // a target only, which no pass reads
+  checkTokenId(model.dense.config, ids[targetCount], `token ${targetCount}`); // a target only, which no pass reads
   const evaluation: Evaluation = { lossSum: 0, tokenCount: 0, timing: { lookupMs: 0, blockedMs: 0 } };
   for (let start = 0; start < targetCount; start += WINDOWS_PER_PASS * contextLength) {
     const end = Math.min(targetCount, start + WINDOWS_PER_PASS * contextLength);
@@ -63,7 +63,7 @@ export async function evaluate(model: Model, options: EvaluateOptions): Promise<
     });
     const width = model.dense.config.embeddingSize;
     for (let i = 0; i < end - start; i++)
-      evaluation.lossSum += crossEntropy(logits, i * width, width, ids[start + i + 1]!);
+      evaluation.lossSum += crossEntropy(logits, i * width, width, ids[start + i + 1]);
     evaluation.tokenCount += end - start;
     evaluation.timing.lookupMs += timing.lookupMs;
     evaluation.timing.blockedMs += timing.blockedMs;
@@ -75,8 +75,8 @@ export async function evaluate(model: Model, options: EvaluateOptions): Promise<
 /** -log softmax(logits[first .. first + count - 1])[target], in nats. */
 export function crossEntropy(logits: Float32Array, first: number, count: number, target: number): number {
   let largest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < count; i++) largest = Math.max(largest, logits[first + i]!);
+  for (let i = 0; i < count; i++) largest = Math.max(largest, logits[first + i]);
   let sum = 0;
-  for (let i = 0; i < count; i++) sum += Math.exp(logits[first + i]! - largest);
-  return Math.log(sum) + largest - logits[first + target]!;
+  for (let i = 0; i < count; i++) sum += Math.exp(logits[first + i] - largest);
+  return Math.log(sum) + largest - logits[first + target];
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '@ultramem/environment';
+import { present } from '@ultramem/invariant';
 import type { Kernels } from '@ultramem/kernels';
 import { activate } from './activation.ts';
 import { attention } from './attention.ts';
@@ -66,7 +67,7 @@ export async function forward(model: Model, step: ForwardStep): Promise<ForwardR
 
       const h = normAfter ? x.slice() : normalise(block.ffNorm, x, dModel);
       if (block.reads !== null && withMemory) {
-        const memoryLayer = memoryLayers[block.reads]!;
+        const memoryLayer = memoryLayers[block.reads];
         memoryInput.set(block.reads, h);
         lookups.start(block.reads, () => beginLookup(kernels, memoryLayer, model.lookUp, h));
       }
@@ -83,7 +84,12 @@ export async function forward(model: Model, step: ForwardStep): Promise<ForwardR
         const answer = await lookups.finish(block.writes);
         addInto(
           x,
-          await finishLookup(kernels, memoryLayers[block.writes]!, memoryInput.get(block.writes)!, answer),
+          await finishLookup(
+            kernels,
+            memoryLayers[block.writes],
+            present(memoryInput.get(block.writes), 'what is written was read'),
+            answer,
+          ),
         );
       }
       await model.clock.breathe();
@@ -115,7 +121,7 @@ async function embed(kernels: Kernels, dense: DenseModel, batch: Batch): Promise
   const { positions } = dense;
   if (positions !== null)
     for (let row = 0; row < rowCount; row++)
-      for (let i = 0; i < dModel; i++) x[row * dModel + i]! += positions[batch.positions[row]! * dModel + i]!;
+      for (let i = 0; i < dModel; i++) x[row * dModel + i] += positions[batch.positions[row] * dModel + i];
   return x;
 }
 
@@ -128,7 +134,7 @@ async function project({ dense, kernels }: Model, x: Float32Array): Promise<Floa
     normalise(dense.finalNorm, x, dModel),
     x.length / dModel,
   );
-  if (scaleLogits) for (let i = 0; i < logits.length; i++) logits[i]! /= Math.sqrt(dModel);
+  if (scaleLogits) for (let i = 0; i < logits.length; i++) logits[i] /= Math.sqrt(dModel);
   return logits;
 }
 

@@ -66,7 +66,7 @@ export async function* generate(
     const going: Running[] = [];
     for (const [row, { sequence, cache }] of running.entries()) {
       const logitsRow = { first: row * embeddingSize, count: embeddingSize };
-      const tokenId = sampleToken(result.logits, logitsRow, options.sampling, randoms[sequence]!);
+      const tokenId = sampleToken(result.logits, logitsRow, options.sampling, randoms[sequence]);
       if (options.stopAtEos && tokenId === eosTokenId) {
         finishReasons[sequence] = 'stop';
         continue;

@@ -33,7 +33,7 @@ export function reserve(
   tokenCount: number,
   tokenWidth: number,
 ): { keys: Float32Array; values: Float32Array } {
-  const held = cache.blocks[block]!;
+  const held = cache.blocks[block];
   if (held.keys.length >= tokenCount * tokenWidth) return held;
   const capacity = Math.max(FIRST_CAPACITY * tokenWidth, 2 * held.keys.length, tokenCount * tokenWidth);
   held.keys = grown(held.keys, capacity);

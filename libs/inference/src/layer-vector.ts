@@ -62,7 +62,7 @@ function safetensors(tensors: readonly (RawTensor & { name: string })[]): Uint8A
   const { header, offsets, fileByteCount } = safetensorsHeader(wideFirst);
   const file = new Uint8Array(fileByteCount);
   file.set(header);
-  for (const [i, { bytes }] of wideFirst.entries()) file.set(bytes, offsets[i]!);
+  for (const [i, { bytes }] of wideFirst.entries()) file.set(bytes, offsets[i]);
   return file;
 }
 
@@ -90,7 +90,7 @@ function readLayer(file: VectorFile, prefix: string, layer: number): LayerVector
   const shuffled = file.has(`${prefix}slot`);
   return {
     layer,
-    tokenCount: shape[0]! * shape[1]!,
+    tokenCount: shape[0] * shape[1],
     input: file.floats(`${prefix}input`),
     bestIndex: file.integers(`${prefix}best_index`),
     block: shuffled ? file.integers(`${prefix}block`) : null,

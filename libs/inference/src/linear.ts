@@ -17,5 +17,5 @@ export function applyLinear(
 
 /** `sum += addend`, element by element. */
 export function addInto(sum: Float32Array, addend: Float32Array): void {
-  for (let i = 0; i < sum.length; i++) sum[i]! += addend[i]!;
+  for (let i = 0; i < sum.length; i++) sum[i] += addend[i];
 }

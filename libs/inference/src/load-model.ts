@@ -53,7 +53,7 @@ export async function loadDense(
   const blocks: Block[] = [];
   for (let i = 0; i < config.nLayers; i++) {
     const layer = insertions.findIndex((insertion) => insertion.readBlock === i);
-    const memory = { reads: writes.includes(layer) ? layer : null, writes: writes[i]! };
+    const memory = { reads: writes.includes(layer) ? layer : null, writes: writes[i] };
     blocks.push({ ...(await loadBlock(checkpoint, kernels, `transformer.blocks.${i}`)), ...memory });
     onProgress(i + 1, config.nLayers);
   }

@@ -23,7 +23,7 @@ export async function createLocalLookup(options: {
     },
   });
   return (request) =>
-    lookUpLocally(kernels, memoryLayers[request.layer]!, tables.layers[request.layer]!, request);
+    lookUpLocally(kernels, memoryLayers[request.layer], tables.layers[request.layer], request);
 }
 
 async function lookUpLocally(

@@ -48,7 +48,7 @@ export async function finishLookup(
   let pooled = answer.pooled;
   if (memoryLayer.gateProjection !== null) {
     const gate = await kernels.matmul(memoryLayer.gateProjection, input, tokenCount, null);
-    pooled = pooled.map((value, i) => value * silu(gate[i]!));
+    pooled = pooled.map((value, i) => value * silu(gate[i]));
   }
   return kernels.matmul(memoryLayer.valueProjection, pooled, tokenCount, null);
 }

@@ -11,11 +11,11 @@ export function normalise(norm: Norm, x: Float32Array, width: number): Float32Ar
   for (let row = 0; row < x.length; row += width) {
     const mean = norm.kind === 'layer' ? sum(x, row, width) / width : 0;
     let squares = 0;
-    for (let i = 0; i < width; i++) squares += (x[row + i]! - mean) ** 2;
+    for (let i = 0; i < width; i++) squares += (x[row + i] - mean) ** 2;
     const scale = 1 / Math.sqrt(squares / width + norm.eps);
     for (let i = 0; i < width; i++) {
-      const bracket = Math.fround((x[row + i]! - mean) * scale);
-      result[row + i] = bracket * (weight === null ? 1 : weight[i]!) + (bias === null ? 0 : bias[i]!);
+      const bracket = Math.fround((x[row + i] - mean) * scale);
+      result[row + i] = bracket * (weight === null ? 1 : weight[i]) + (bias === null ? 0 : bias[i]);
     }
   }
   return result;
@@ -23,6 +23,6 @@ export function normalise(norm: Norm, x: Float32Array, width: number): Float32Ar
 
 function sum(x: Float32Array, start: number, count: number): number {
   let total = 0;
-  for (let i = 0; i < count; i++) total += x[start + i]!;
+  for (let i = 0; i < count; i++) total += x[start + i];
   return total;
 }

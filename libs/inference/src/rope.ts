@@ -34,10 +34,10 @@ export function rotate(
   const half = headWidth / 2;
   for (let head = at; head < at + headCount * headWidth; head += headWidth)
     for (let j = 0; j < half; j++) {
-      const cos = table.cos[position * half + j]!;
-      const sin = table.sin[position * half + j]!;
-      const a = x[head + j]!;
-      const b = x[head + half + j]!;
+      const cos = table.cos[position * half + j];
+      const sin = table.sin[position * half + j];
+      const a = x[head + j];
+      const b = x[head + half + j];
       x[head + j] = a * cos - b * sin;
       x[head + half + j] = b * cos + a * sin;
     }

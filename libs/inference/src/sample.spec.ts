@@ -31,8 +31,8 @@ describe('sampleToken', () => {
     const counts = [0, 0, 0, 0];
     const draws = 20000;
     for (let i = 0; i < draws; i++)
-      counts[sampleToken(logits, { first: 0, count: 4 }, parseSampling({ temperature: 0.7 }), random)]!++;
-    for (const { id, share } of ranked(logits, 0.7)) expect(counts[id]! / draws).toBeCloseTo(share, 1.7);
+      counts[sampleToken(logits, { first: 0, count: 4 }, parseSampling({ temperature: 0.7 }), random)]++;
+    for (const { id, share } of ranked(logits, 0.7)) expect(counts[id] / draws).toBeCloseTo(share, 1.7);
   });
 
   it('never leaves the top-k', () => {
@@ -42,7 +42,7 @@ describe('sampleToken', () => {
           .slice(0, topK)
           .map(({ id }) => id);
         const id = draw(logits, parseSampling({ temperature: 1, topK }), seed);
-        const worst = logits[allowed.at(-1)!]!;
+        const worst = logits[allowed.at(-1)!];
         expect(logits[id]).toBeGreaterThanOrEqual(worst - 1e-6); // closer ones have equal probabilities
       }),
     );
@@ -62,7 +62,7 @@ describe('sampleToken', () => {
           const id = draw(logits, parseSampling({ temperature: 2, topP, topK }), seed);
           let before = 0;
           for (const candidate of candidates) {
-            if (logits[candidate.id]! <= logits[id]!) break;
+            if (logits[candidate.id] <= logits[id]) break;
             before += candidate.share;
           }
           expect(before / total).toBeLessThan(topP + 1e-9);

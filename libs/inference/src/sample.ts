@@ -35,7 +35,7 @@ export function parseSampling(options: {
 /** The best token of `logits[first .. first + count - 1]`; the lowest id where several are best. */
 export function greedyToken(logits: Float32Array, first: number, count: number): number {
   let best = 0;
-  for (let id = 1; id < count; id++) if (logits[first + id]! > logits[first + best]!) best = id;
+  for (let id = 1; id < count; id++) if (logits[first + id] > logits[first + best]) best = id;
   return best;
 }
 
@@ -51,16 +51,16 @@ export function sampleToken(
   if (sampling.temperature === 0) return best;
   const weights = new Float64Array(count); // probabilities times an unknown factor; the best token's is 1
   for (let id = 0; id < count; id++)
-    weights[id] = Math.exp((logits[first + id]! - logits[first + best]!) / sampling.temperature);
+    weights[id] = Math.exp((logits[first + id] - logits[first + best]) / sampling.temperature);
   const ids = likelyTokens(weights, sampling);
   let total = 0;
-  for (const id of ids) total += weights[id]!;
+  for (const id of ids) total += weights[id];
   let left = random.unit() * total;
   for (const id of ids) {
-    left -= weights[id]!;
+    left -= weights[id];
     if (left < 0) return id;
   }
-  return ids[ids.length - 1]!; // rounding
+  return ids[ids.length - 1]; // rounding
 }
 
 /** The tokens that top-k and top-p leave, best first where one of them applies. */
@@ -76,16 +76,16 @@ function likelyTokens(weights: Float64Array, { topK, topP }: Sampling): Uint32Ar
   for (const weight of weights) total += weight;
   // Tokens rarer than this weigh less than 1 - p together, so the nucleus ends before them: they need no sorting.
   const rare = ((1 - topP) * total) / weights.length;
-  const common = all.filter((id) => weights[id]! >= rare).sort((a, b) => weights[b]! - weights[a]! || a - b);
+  const common = all.filter((id) => weights[id] >= rare).sort((a, b) => weights[b] - weights[a] || a - b);
   return nucleus(common, weights, topP, total);
 }
 
 /** The shortest start of `sorted` with a share of at least `topP`. */
 function nucleus(sorted: Uint32Array, weights: Float64Array, topP: number, total?: number): Uint32Array {
-  const whole = total ?? sorted.reduce((sum, id) => sum + weights[id]!, 0);
+  const whole = total ?? sorted.reduce((sum, id) => sum + weights[id], 0);
   let sum = 0;
   for (let count = 0; count < sorted.length; count++) {
-    sum += weights[sorted[count]!]!;
+    sum += weights[sorted[count]];
     if (sum >= topP * whole) return sorted.subarray(0, count + 1);
   }
   assert(sorted.length > 0, 'the best token is always kept');

@@ -35,7 +35,7 @@ export async function verifyLayers(options: {
   const { kernels, lookUp } = options;
   const checks: LayerCheck[] = [];
   for (const vector of options.layers) {
-    const memoryLayer = options.memoryLayers[vector.layer]!;
+    const memoryLayer = options.memoryLayers[vector.layer];
     const answer = await beginLookup(kernels, memoryLayer, lookUp, vector.input);
     const output = await finishLookup(kernels, memoryLayer, vector.input, answer);
     const indicesEqual = equalIndices(memoryLayer, vector, answer);
@@ -74,7 +74,7 @@ function keptBlocks({ geometry }: MemoryLayer, { pooled }: LayerVector): Float32
   const sums = new Float32Array(pooled.length / virtualBlocks);
   for (let i = 0; i < pooled.length; i++) {
     const token = Math.floor(i / (virtualBlocks * valueWidth));
-    sums[token * valueWidth + (i % valueWidth)]! += pooled[i]!;
+    sums[token * valueWidth + (i % valueWidth)] += pooled[i];
   }
   return sums;
 }
@@ -90,7 +90,7 @@ export function maxAbsDifference(found: Float32Array, expected: Float32Array): n
   if (found.length !== expected.length) return Number.POSITIVE_INFINITY;
   let largest = 0;
   for (let i = 0; i < found.length; i++) {
-    const difference = Math.abs(found[i]! - expected[i]!);
+    const difference = Math.abs(found[i] - expected[i]);
     if (Number.isNaN(difference)) return Number.POSITIVE_INFINITY;
     largest = Math.max(largest, difference);
   }

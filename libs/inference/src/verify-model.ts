@@ -52,10 +52,10 @@ async function continuesAlike(
   expected: readonly number[][],
 ): Promise<boolean> {
   const generated: number[][] = prompts.map(() => []);
-  const maxNewTokens = expected[0]!.length;
+  const maxNewTokens = expected[0].length;
   const options = { prompts, maxNewTokens, sampling: parseSampling({}), seed: 0, stopAtEos: false };
-  for await (const { sequence, tokenId } of generate(model, options)) generated[sequence]!.push(tokenId);
-  return generated.every((tokens, sequence) => tokens.join() === expected[sequence]!.join());
+  for await (const { sequence, tokenId } of generate(model, options)) generated[sequence].push(tokenId);
+  return generated.every((tokens, sequence) => tokens.join() === expected[sequence].join());
 }
 
 function rows(io: VectorFile, tensor: string): number[][] {

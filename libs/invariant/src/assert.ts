@@ -3,6 +3,12 @@ export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new AssertionError(message);
 }
 
+/** The value itself, where it is certain to be there; `what` says why. */
+export function present<T>(value: T | null | undefined, what: string): T {
+  assert(value !== null && value !== undefined, what);
+  return value;
+}
+
 /** Marks a branch that no value can reach; the compiler checks it too. */
 export function unreachable(value: never): never {
   throw new AssertionError(`unreachable: ${JSON.stringify(value)}`);

@@ -1,2 +1,2 @@
-export { AssertionError, assert, unreachable } from './assert.ts';
+export { AssertionError, assert, present, unreachable } from './assert.ts';
 export { OperatingError } from './operating-error.ts';

@@ -13,10 +13,10 @@ export function gateWeights(
 ): Float32Array {
   const weights = new Float32Array(scores.length);
   for (let entry = 0; entry < dots.length; entry++) {
-    const raw = Math.fround(dots[entry]!);
+    const raw = Math.fround(dots[entry]);
     const gate = activation ? Math.fround(gelu(raw)) : raw;
     for (let core = 0; core < coreCount; core++)
-      weights[entry * coreCount + core] = gate * scores[entry * coreCount + core]!;
+      weights[entry * coreCount + core] = gate * scores[entry * coreCount + core];
   }
   return weights;
 }

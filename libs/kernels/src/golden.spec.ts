@@ -125,7 +125,7 @@ describe.each(CASES)('%s, computed by the PyTorch reference', (name) => {
     const parts: Candidates[] = [];
     for (let i = 0; i < 3; i++)
       parts.push(
-        await kernels.scoreKeys(await loadKeys(file, 0, { start: cuts[i]!, end: cuts[i + 1]! }), request),
+        await kernels.scoreKeys(await loadKeys(file, 0, { start: cuts[i], end: cuts[i + 1] }), request),
       );
     expect(mergeCandidates(geometry, request.collapse, parts.reverse())).toEqual(whole);
   });
@@ -148,8 +148,8 @@ async function openVectors(name: string): Promise<VectorFile> {
   const source = await memoryDirectory('vectors', new Map([[name, bytes]])).open(name);
   const { tensors, metadata, dataOffset } = await readSafetensorsHeader(source!);
   // The layers were run without a transformer, so its head count fits nothing.
-  const config = parseModelConfig({ ...JSON.parse(metadata['model_config']!), n_heads: 1 });
-  const ctor = metadata['ctor'] === undefined ? null : JSON.parse(metadata['ctor']);
+  const config = parseModelConfig({ ...JSON.parse(metadata.model_config), n_heads: 1 });
+  const ctor = metadata.ctor === undefined ? null : JSON.parse(metadata.ctor);
   const v1 = ctor && {
     rank: ctor.tucker_rank,
     coreCount: ctor.tucker_multihead,
@@ -199,8 +199,8 @@ async function scoreRequest(file: VectorFile, layer: number): Promise<ScoreReque
   const query = file.vector(layer, 'query');
   return {
     query: await readFloats(query),
-    tokenCount: query.shape[0]!,
-    groupCount: query.shape[1]!,
+    tokenCount: query.shape[0],
+    groupCount: query.shape[1],
     groupOfHead: Uint32Array.from({ length: geometry.headCount }, (_, head) =>
       queryGroupOfHead(geometry, head),
     ),
@@ -268,7 +268,7 @@ function inKeyOrder(
   for (let i = 0; i < index.length; i++) {
     const list = Math.floor(i / perSide);
     if (list % SIDES !== side) continue;
-    const at = (Math.floor(list / SIDES) * perSide + index[i]!) * rank;
+    const at = (Math.floor(list / SIDES) * perSide + index[i]) * rank;
     ordered.set(refined.subarray(i * rank, (i + 1) * rank), at);
   }
   return ordered;
@@ -282,6 +282,6 @@ function expectNear(got: Float32Array, want: Float32Array): void {
   expect(got.length).toBe(want.length);
   let worst = 0;
   for (let i = 0; i < want.length; i++)
-    worst = Math.max(worst, Math.abs(got[i]! - want[i]!) / Math.max(1, Math.abs(want[i]!)));
+    worst = Math.max(worst, Math.abs(got[i] - want[i]) / Math.max(1, Math.abs(want[i])));
   expect(worst).toBeLessThanOrEqual(TOLERANCE);
 }

@@ -57,7 +57,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
       coordinator,
       workers,
       async restartWorker(index) {
-        await workers[index]!.stop();
+        await workers[index].stop();
         workers[index] = startWorker(index);
         await workers[index].message('ready');
       },

@@ -98,7 +98,7 @@ export function rateCandidate(
 
 function memoryRefusal(workerBytes: readonly number[], workers: readonly WorkerCapacity[]): string | null {
   const worst = workers
-    .map((worker, shard) => ({ worker, needs: workerBytes[shard]! }))
+    .map((worker, shard) => ({ worker, needs: workerBytes[shard] }))
     .find(({ worker, needs }) => needs > worker.capacityBytes);
   if (worst === undefined) return null;
   const least = formatBytes(Math.min(...workerBytes));

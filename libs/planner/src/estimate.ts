@@ -143,7 +143,7 @@ function busiestRowBytes({ geometry, bytes, slices }: LookupCase): number {
   });
   return mean(
     Array.from({ length: geometry.layerCount }, (_, layer) =>
-      Math.max(...readByLayer.map((read) => read[layer]!)),
+      Math.max(...readByLayer.map((read) => read[layer])),
     ),
   );
 }

@@ -57,9 +57,9 @@ export function planFacts(plan: Plan): {
     keys: plan.keys,
     chosenBecause: plan.chosenBecause,
     workers: plan.slices.map((slice, shard) => ({
-      worker: plan.workerIds[shard]!,
+      worker: plan.workerIds[shard],
       ...slice,
-      bytes: chosen?.refusal === null ? chosen.workerBytes[shard]! : 0,
+      bytes: chosen?.refusal === null ? chosen.workerBytes[shard] : 0,
     })),
     estimates: plan.estimates.map((estimate) => ({
       ...estimate,
@@ -81,10 +81,10 @@ function estimateLines(estimate: Estimate, chosen: boolean): string[] {
   const start = [chosen ? '*' : '', formatPartition(estimate.partition), estimate.keys];
   if (estimate.refusal !== null) {
     const [first, ...rest] = wrap(`no: ${estimate.refusal.text}`, REASON_COLUMN);
-    return [`${row(start).padEnd(REASON_COLUMN)}${first!.trimStart()}`, ...rest];
+    return [`${row(start).padEnd(REASON_COLUMN)}${first.trimStart()}`, ...rest];
   }
   const lookups = estimate.lookups;
-  const last = lookups.at(-1)!;
+  const last = lookups[lookups.length - 1];
   const least = formatBytes(Math.min(...estimate.workerBytes));
   const most = formatBytes(Math.max(...estimate.workerBytes));
   const trips = [...new Set(lookups.map(({ roundTrips }) => roundTrips))].join('/');
@@ -103,7 +103,7 @@ function estimateLines(estimate: Estimate, chosen: boolean): string[] {
 /** Text columns to the left, numbers to the right. */
 function row(cells: readonly string[]): string {
   return cells
-    .map((cell, i) => (i < 3 ? cell.padEnd(WIDTHS[i]!) : cell.padStart(WIDTHS[i]!)))
+    .map((cell, i) => (i < 3 ? cell.padEnd(WIDTHS[i]) : cell.padStart(WIDTHS[i])))
     .join('  ')
     .trimEnd();
 }

@@ -17,7 +17,7 @@ const UNITS = new Map<string, number>([
  */
 export function parseBytes(text: string): number {
   const match = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text);
-  const unit = match ? UNITS.get(match[2]!.toUpperCase()) : undefined;
+  const unit = match ? UNITS.get(match[2].toUpperCase()) : undefined;
   const bytes = match && unit ? Math.floor(Number(match[1]) * unit) : 0;
   if (bytes < 1 || !Number.isSafeInteger(bytes))
     throw new OperatingError(

@@ -21,7 +21,7 @@ export function planImpossible(
       all.flatMap((estimate) => (estimate.refusal === null ? [formatPartition(estimate.partition)] : [])),
     ),
   ];
-  const first = refused[0]!;
+  const first = refused[0];
   if (fitting.length > 0) {
     const text = withPartition(first);
     return impossible(

@@ -33,7 +33,7 @@ export function sliceTables(
   const owners =
     partition.kind === 'grid' ? [...workers].sort((a, b) => b.capacityBytes - a.capacityBytes) : [...workers];
   const capacityOf = (shards: number[]): number =>
-    shards.reduce((sum, shard) => sum + owners[shard]!.capacityBytes, 0);
+    shards.reduce((sum, shard) => sum + owners[shard].capacityBytes, 0);
   const rowWeights = upTo(rowParts).map((row) =>
     capacityOf(upTo(columnParts).map((column) => row * columnParts + column)),
   );
@@ -44,7 +44,9 @@ export function sliceTables(
   const columns = splitByWeight(geometry.valueWidth, columnWeights);
   // With fewer pre-value columns than column parts, the last parts have none: their owners take no part in `prescore`.
   const preColumns =
-    geometry.preWidth === 0 ? [] : splitByWeight(geometry.preWidth, columnWeights.slice(0, geometry.preWidth));
+    geometry.preWidth === 0
+      ? []
+      : splitByWeight(geometry.preWidth, columnWeights.slice(0, geometry.preWidth));
   const noPreColumns = { start: geometry.preWidth, end: geometry.preWidth };
   const keyRanges =
     keys === 'coordinator'
@@ -57,8 +59,8 @@ export function sliceTables(
     const column = shard % columnParts;
     return {
       shard,
-      rows: rows[(shard - column) / columnParts]!,
-      columns: columns[column]!,
+      rows: rows[(shard - column) / columnParts],
+      columns: columns[column],
       preColumns: preColumns[column] ?? noPreColumns,
       keys: keyRanges?.[shard] ?? null,
     };

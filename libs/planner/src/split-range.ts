@@ -20,7 +20,7 @@ export function splitByWeight(length: number, weights: readonly number[]): Range
     .map((quota, part) => ({ part, remainder: quota - Math.floor(quota) }))
     .sort((a, b) => b.remainder - a.remainder || a.part - b.part);
   assert(left >= 0 && left <= byRemainder.length, 'rounding down loses less than one per part');
-  for (const { part } of byRemainder.slice(0, left)) lengths[part]!++;
+  for (const { part } of byRemainder.slice(0, left)) lengths[part]++;
   let start = 0;
   return lengths.map((partLength) => {
     const range = { start, end: start + partLength };

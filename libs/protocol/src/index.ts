@@ -31,4 +31,4 @@ export {
   type Request,
   type RequestKind,
 } from './message.ts';
-export { negotiate, PROTOCOL_MAX, PROTOCOL_MIN, SUBPROTOCOL } from './version.ts';
+export { negotiate, PROTOCOL_MAX, PROTOCOL_MIN, SUBPROTOCOL, unknownVersion } from './version.ts';

@@ -31,7 +31,7 @@ export function notEntryStart(
   if (reason !== null) return reason;
   if (entryStart[0] !== 0) return `entryStart begins with ${entryStart[0]}; expected 0`;
   for (let token = 0; token < tokenCount; token++)
-    if (entryStart[token]! > entryStart[token + 1]!)
+    if (entryStart[token] > entryStart[token + 1])
       return `entryStart falls from ${entryStart[token]} to ${entryStart[token + 1]} at token ${token}; expected it to rise`;
   if (entryStart[tokenCount] !== entryCount)
     return `entryStart ends with ${entryStart[tokenCount]}; expected the number of slots, ${entryCount}`;

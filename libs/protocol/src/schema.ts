@@ -67,7 +67,7 @@ export function record<F extends Fields>(fields: F): Schema<InferFields<F>> {
       if (!isMap(value)) return is(value, expected);
       for (const name of names) {
         if (!Object.hasOwn(value, name)) return `.${name} is missing; expected ${expected}`;
-        const reason = fields[name]!.check(value[name]);
+        const reason = fields[name].check(value[name]);
         if (reason !== null) return `.${name}${reason}`;
       }
       const keys = Object.keys(value);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { codedError } from './coded-error.ts';
 import { ERROR_CODES } from './error-codes.ts';
-import { negotiate, PROTOCOL_MAX } from './version.ts';
+import { negotiate, PROTOCOL_MAX, unknownVersion } from './version.ts';
 
 describe('negotiate', () => {
   it('takes the newest version of both', () => {
@@ -37,4 +37,12 @@ describe('error codes', () => {
     const cause = new Error('why');
     expect(codedError('INTERNAL', 'a; b; c', cause).cause).toBe(cause);
   });
+});
+
+it.each([0, 2, 7])('cannot speak version %d', (protocol) => {
+  expect(unknownVersion(protocol)).toMatchObject({
+    code: 'PROTOCOL_VERSION',
+    message: `the coordinator speaks protocol ${protocol}; expected a version of 1 to 1; run the same release on both sides`,
+  });
+  expect(unknownVersion(1)).toBeNull();
 });

@@ -1,3 +1,4 @@
+import type { OperatingError } from '@ultramem/invariant';
 import { codedError } from './coded-error.ts';
 
 /** The versions of the protocol that this program speaks, oldest and newest. */
@@ -19,4 +20,13 @@ export function negotiate(peerMin: number, peerMax: number): number {
       `the peer speaks protocol ${peerMin} to ${peerMax}; expected a version of ${PROTOCOL_MIN} to ${PROTOCOL_MAX}; run the same release on both sides`,
     );
   return version;
+}
+
+/** Why the version that a welcome names cannot be spoken, or null. */
+export function unknownVersion(protocol: number): OperatingError | null {
+  if (protocol >= PROTOCOL_MIN && protocol <= PROTOCOL_MAX) return null;
+  return codedError(
+    'PROTOCOL_VERSION',
+    `the coordinator speaks protocol ${protocol}; expected a version of ${PROTOCOL_MIN} to ${PROTOCOL_MAX}; run the same release on both sides`,
+  );
 }

@@ -108,9 +108,9 @@ function scalarBytes(token: number): number {
 function readUint(cursor: Cursor, byteCount: number): number {
   const start = cursor.position;
   skip(cursor, byteCount);
-  if (byteCount === 1) return cursor.bytes[start]!;
+  if (byteCount === 1) return cursor.bytes[start];
   let value = 0;
-  for (let i = start; i < cursor.position; i++) value = value * 256 + cursor.bytes[i]!;
+  for (let i = start; i < cursor.position; i++) value = value * 256 + cursor.bytes[i];
   return value;
 }
 

@@ -4,7 +4,7 @@ const REPLACEMENT = '\uFFFD';
 export function encodeUtf8(text: string): number[] {
   const bytes: number[] = [];
   for (const character of text) {
-    let code = character.codePointAt(0)!;
+    let code = character.codePointAt(0) ?? 0;
     if (code >= 0xd800 && code <= 0xdfff) code = 0xfffd;
     if (code < 0x80) bytes.push(code);
     else if (code < 0x800) bytes.push(0xc0 | (code >> 6), continuation(code));

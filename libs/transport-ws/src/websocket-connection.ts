@@ -82,6 +82,6 @@ function shortened(reason: string): string {
   const bytes = Buffer.from(reason);
   if (bytes.length <= CLOSE_REASON_BYTES_MAX) return reason;
   let end = CLOSE_REASON_BYTES_MAX;
-  while ((bytes[end]! & 0xc0) === 0x80) end--; // not in the middle of a character
+  while ((bytes[end] & 0xc0) === 0x80) end--; // not in the middle of a character
   return bytes.toString('utf8', 0, end);
 }

@@ -54,7 +54,7 @@ export function writesByBlock(insertions: readonly Insertion[], nLayers: number)
   let pending: { layer: number; writeBlock: number } | null = null;
   return Array.from({ length: nLayers }, (_, block) => {
     const layer = insertions.findIndex((insertion) => insertion.readBlock === block);
-    if (layer >= 0) pending = { layer, writeBlock: insertions[layer]!.writeBlock };
+    if (layer >= 0) pending = { layer, writeBlock: insertions[layer].writeBlock };
     return pending?.writeBlock === block ? pending.layer : null;
   });
 }

@@ -31,7 +31,7 @@ function part(refined: Float32Array, start: number, end: number): Candidates {
     best.forEach((at, j) => {
       answer.index[list * perSide + j] = start + at;
       for (let r = 0; r < rank; r++)
-        answer.refined[(list * perSide + j) * rank + r] = refined[(list * keyCount + start + at) * rank + r]!;
+        answer.refined[(list * perSide + j) * rank + r] = refined[(list * keyCount + start + at) * rank + r];
     });
   }
   return answer;
@@ -51,7 +51,7 @@ describe('mergeCandidates', () => {
         (scores, cuts, backwards) => {
           const refined = Float32Array.from(scores);
           const edges = [0, ...cuts.sort((a, b) => a - b), keyCount];
-          const parts = edges.slice(1).map((end, i) => part(refined, edges[i]!, end));
+          const parts = edges.slice(1).map((end, i) => part(refined, edges[i], end));
           if (backwards) parts.reverse();
           expect(mergeCandidates(geometry, collapse, parts)).toEqual(part(refined, 0, keyCount));
         },

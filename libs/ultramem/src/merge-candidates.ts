@@ -13,7 +13,7 @@ export function mergeCandidates(
   parts: readonly Candidates[],
 ): Candidates {
   const { headCount, topK: k, rank } = geometry;
-  const tokenCount = parts[0]!.tokenCount;
+  const tokenCount = parts[0].tokenCount;
   const total = parts.reduce((sum, part) => sum + part.perSide, 0);
   assert(total >= k, 'together the parts hold at least top-k keys per axis');
   const merged: Candidates = {
@@ -35,17 +35,17 @@ export function mergeCandidates(
     for (const part of parts)
       for (let i = 0; i < part.perSide; i++, count++) {
         const entry = list * part.perSide + i;
-        index[count] = part.index[entry]!;
+        index[count] = part.index[entry];
         origin[count] = entry * rank;
         source[count] = part.refined;
         scores[count] = collapseScore(part.refined, entry * rank, vector, head * rank, rank);
       }
-    topK(scores, count, k, best, 0, (position) => index[position]!);
+    topK(scores, count, k, best, 0, (position) => index[position]);
     for (let j = 0; j < k; j++) {
-      const from = best[j]!;
-      merged.index[list * k + j] = index[from]!;
+      const from = best[j];
+      merged.index[list * k + j] = index[from];
       for (let r = 0; r < rank; r++)
-        merged.refined[(list * k + j) * rank + r] = source[from]![origin[from]! + r]!;
+        merged.refined[(list * k + j) * rank + r] = source[from][origin[from] + r];
     }
   }
   return merged;
@@ -63,6 +63,6 @@ export function collapseScore(
   rank: number,
 ): number {
   let sum = 0;
-  for (let r = 0; r < rank; r++) sum += refined[at + r]! * vector[vectorAt + r]!;
+  for (let r = 0; r < rank; r++) sum += refined[at + r] * vector[vectorAt + r];
   return sum;
 }

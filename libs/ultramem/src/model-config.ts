@@ -154,7 +154,7 @@ export function parseModelConfig(json: unknown): ModelConfig {
       `config.json has the unknown key ${unknown.map((key) => JSON.stringify(key)).join(', ')}; expected only keys of the reference's model section; remove it or correct its name`,
     );
   const value = <T>(key: string): T => {
-    const [kind, fallback, nullable] = KEYS[key]!;
+    const [kind, fallback, nullable] = KEYS[key];
     const found = given[key] === undefined ? fallback : given[key];
     if (!(found === null && nullable) && !isOfKind(found, kind))
       throw invalid(

@@ -24,7 +24,7 @@ export function topK(
 ): void {
   let held = 0;
   for (let position = 0; position < count; position++) {
-    const score = scores[position]!;
+    const score = scores[position];
     if (Number.isNaN(score))
       throw new OperatingError(
         'NON_FINITE_SCORE',
@@ -32,15 +32,15 @@ export function topK(
       );
     if (
       held === k &&
-      !comesBefore(score, tieBreak(position), scores[into[at + k - 1]!]!, tieBreak(into[at + k - 1]!))
+      !comesBefore(score, tieBreak(position), scores[into[at + k - 1]], tieBreak(into[at + k - 1]))
     )
       continue;
     let place = held < k ? held++ : k - 1;
     while (
       place > 0 &&
-      comesBefore(score, tieBreak(position), scores[into[at + place - 1]!]!, tieBreak(into[at + place - 1]!))
+      comesBefore(score, tieBreak(position), scores[into[at + place - 1]], tieBreak(into[at + place - 1]))
     ) {
-      into[at + place] = into[at + place - 1]!;
+      into[at + place] = into[at + place - 1];
       place--;
     }
     into[at + place] = position;

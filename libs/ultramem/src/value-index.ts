@@ -25,8 +25,8 @@ export function addressValues(
   const slot = new Uint32Array(virtualIndex.length);
   const block = new Uint8Array(slot.length);
   for (let i = 0; i < virtualIndex.length; i++) {
-    const z = virtualIndex[i]!;
-    const shuffled = shuffle === null ? z : shuffle[z]!;
+    const z = virtualIndex[i];
+    const shuffled = shuffle === null ? z : shuffle[z];
     assert(shuffled < geometry.virtualBlocks * windowRows, 'a virtual index lies inside the shuffle');
     const inWindow = shuffled % windowRows;
     slot[i] = (inWindow + offset) % tableRows;
@@ -54,12 +54,12 @@ export function parseShuffleIndex(
     const inside = target >= 0 && target < length;
     const bit = 1 << (target & 7);
     const byte = Math.floor(target / 8);
-    if (!inside || (seen[byte]! & bit) !== 0)
+    if (!inside || (seen[byte] & bit) !== 0)
       throw new OperatingError(
         'CHECKPOINT_INVALID',
         `${tensorName}[${i}] is ${target}${inside ? ', which occurs twice' : ''}; expected a permutation of 0 to ${length - 1}; export the checkpoint again`,
       );
-    seen[byte]! |= bit;
+    seen[byte] |= bit;
     shuffle[i] = target;
   }
   return shuffle;

@@ -83,10 +83,7 @@ describe('what fits is answered:', () => {
   it('pool, gated by pre-values or with final weights', async () => {
     const gated = await servePool(whole, kernels, pooling);
     const { dots } = await servePrescore(whole, kernels, prescoring);
-    const weight = Float32Array.from(dots, (dot) => dot).reduce<number[]>(
-      (all, dot) => [...all, dot, dot],
-      [],
-    );
+    const weight = [...Float32Array.from(dots)].flatMap((dot) => [dot, dot]);
     const final = await servePool(whole, kernels, {
       ...pooling,
       weight: Float32Array.from(weight),
@@ -171,6 +168,25 @@ describe('what does not fit is refused, and says why:', () => {
     await expect(servePool({ ...whole, tables }, kernels, pooling)).rejects.toThrow(
       'this worker holds no values',
     );
+  });
+
+  it('more than a message holds, before it is computed', async () => {
+    const tokenCount = 2 ** 24;
+    const huge = {
+      entryStart: new Uint32Array(tokenCount + 1),
+      slot: new Uint32Array(0),
+      block: new Uint8Array(0),
+      weight: new Float32Array(0),
+      preQuery: new Float32Array(0),
+    };
+    await expect(servePool(whole, kernels, { ...pooling, ...huge, tokenCount })).rejects.toMatchObject({
+      code: 'MESSAGE_TOO_LARGE',
+      message: `the answer would have ${tokenCount * 8 * 4} bytes; expected at most 268435456; ask for fewer tokens at a time`,
+    });
+    const query = new Float32Array(12 * 2 ** 21);
+    await expect(
+      serveScore(whole, kernels, { ...scoring, tokenCount: 2 ** 21, topK: 99, query }),
+    ).rejects.toMatchObject({ code: 'MESSAGE_TOO_LARGE' });
   });
 
   it('slots of another shard', async () => {

@@ -1,7 +1,7 @@
 import { OperatingError } from '@ultramem/invariant';
 import type { Kernels } from '@ultramem/kernels';
-import type { MessageOfKind } from '@ultramem/protocol';
-import { queryGroupOfHead } from '@ultramem/ultramem';
+import { codedError, MESSAGE_BYTES_MAX, type MessageOfKind } from '@ultramem/protocol';
+import { queryGroupOfHead, rangeLength, SIDES } from '@ultramem/ultramem';
 import type { ResidentShard } from './resident-shard.ts';
 
 /** The best keys of this shard's key rows for each token, head and side. */
@@ -23,6 +23,8 @@ export async function serveScore(
       `its query has ${message.query.length} numbers in ${message.groupCount} groups`,
       `[${message.tokenCount}, ${geometry.queryGroupUsed}, 2, ${geometry.keyWidth}]`,
     );
+  const perSide = Math.min(message.topK, rangeLength(keys.range));
+  checkAnswer(message.tokenCount * geometry.headCount * SIDES * perSide * (4 + 4 * geometry.rank));
   const found = await kernels.scoreKeys(keys, {
     query: message.query,
     tokenCount: message.tokenCount,
@@ -84,6 +86,7 @@ export async function servePool(
       `its pre-query has ${message.preQuery.length} numbers`,
       `[${message.tokenCount}, ${geometry.preWidth}] on a worker with whole rows`,
     );
+  checkAnswer(message.tokenCount * geometry.poolBlocks * rangeLength(values.columns) * 4);
   const pooled = await kernels.pool(values, {
     tokenCount: message.tokenCount,
     entryStart: message.entryStart,
@@ -96,6 +99,15 @@ export async function servePool(
       gated && pre !== null ? { table: pre, query: message.preQuery, activation: message.activation } : null,
   });
   return { kind: 'pooled', pooled };
+}
+
+/** Before anything is computed: what no message holds need not fit the memory either. */
+function checkAnswer(byteCount: number): void {
+  if (byteCount > MESSAGE_BYTES_MAX)
+    throw codedError(
+      'MESSAGE_TOO_LARGE',
+      `the answer would have ${byteCount} bytes; expected at most ${MESSAGE_BYTES_MAX}; ask for fewer tokens at a time`,
+    );
 }
 
 type Answer<M> = Omit<M, 'id' | 'computeMs'>;

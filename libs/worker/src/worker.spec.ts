@@ -454,6 +454,19 @@ describe('a coordinator that breaks the rules', () => {
     expect(defects).toEqual([]);
   });
 
+  it.each([0, 2])('by speaking protocol %d ends the worker with the reason', async (protocol) => {
+    const welcome = { kind: 'welcome', protocol, software: '', clusterId: '', ...LEASE } as const;
+    const { session, end, defects } = await startWorld(checkpoint, {}, ({ channel }) =>
+      channel.notify(welcome),
+    );
+    expect(end()).toMatchObject({
+      code: 'PROTOCOL_VERSION',
+      message: expect.stringContaining(`protocol ${protocol}`),
+    });
+    expect(session().notices.at(-1)).toMatchObject({ kind: 'failure', code: 'PROTOCOL_VERSION' });
+    expect(defects).toEqual([]);
+  });
+
   it('by an assignment before the welcome, or during another one, is refused', async () => {
     const early = await startWorld(checkpoint, {}, silent);
     await expect(early.session().assign()).rejects.toMatchObject({

@@ -9,6 +9,7 @@ import {
   PROTOCOL_MIN,
   type Request,
   type RequestKind,
+  unknownVersion,
 } from '@ultramem/protocol';
 import { type AnswerBody, backoffMs, type Channel, openChannel, type Transport } from '@ultramem/transport';
 import { type JoinState, nextState } from './join.ts';
@@ -166,6 +167,8 @@ class WorkerProcess {
             refusal = new OperatingError(notice.code, notice.message, { retriable: notice.retriable });
           if (notice.kind !== 'welcome' || this.#left()) return;
           if (welcomed) throw unexpected('a second welcome', 'one for each connection');
+          refusal = unknownVersion(notice.protocol);
+          if (refusal !== null) throw refusal;
           welcomed = true;
           lastHeardMs = clock.nowMs();
           stopWatching();

@@ -120,8 +120,8 @@ async function generateThere(flags: GenerateFlags, call: GenerateCall): Promise<
       },
     });
     const [sequence] = sequences;
-    onText(sequence!.text.slice(written.length));
-    return { ...sequence!, elapsedMs, hiddenFraction };
+    onText(sequence.text.slice(written.length));
+    return { ...sequence, elapsedMs, hiddenFraction };
   });
 }
 
@@ -156,7 +156,7 @@ async function generateHere(path: string, call: GenerateCall): Promise<GenerateF
       return {
         tokenIds,
         text,
-        finish: finishReasons[0]!,
+        finish: finishReasons[0],
         elapsedMs: performance.now() - startMs,
         hiddenFraction: hiddenFraction(timing),
       };

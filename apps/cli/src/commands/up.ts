@@ -87,7 +87,7 @@ function memoryOfEach(text: string | undefined, workers: number): number[] {
   if (text === undefined)
     return Array.from({ length: workers }, () => Math.floor((MEMORY_SHARE * totalmem()) / workers));
   const sizes = text.split(',').map(parseBytes);
-  if (sizes.length === 1) return Array.from({ length: workers }, () => sizes[0]!);
+  if (sizes.length === 1) return Array.from({ length: workers }, () => sizes[0]);
   wholeNumber(
     `the number of sizes in --memory (${sizes.map(formatBytes).join(', ')})`,
     workers,

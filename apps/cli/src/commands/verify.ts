@@ -108,7 +108,7 @@ function describeCases(cases: readonly VerifyCase[]): string {
         ? '-'
         : bitIdentical
           ? 'every bit'
-          : `within ${maxRelativeError!.toExponential(1)}`,
+          : `within ${(maxRelativeError ?? 0).toExponential(1)}`,
     ]),
   );
   const errors = cases.filter((one) => one.error !== undefined).map((one) => `${one.name}: ${one.error}`);

@@ -42,23 +42,19 @@ export async function demonstrate(client: Client, modelPath: string): Promise<vo
       onToken: ({ text }) => view.write(text),
     });
     await view.end();
-    const tokenCount = story.sequences[0]!.tokenIds.length;
+    const tokenCount = story.sequences[0].tokenIds.length;
 
     const checks: [what: string, result: string, ok: boolean][] = [];
     const alone = await generateAlone(context, [prompt], maxTokens, STORY);
     checks.push(
-      sameTokens(
-        `the ${tokenCount} tokens above, against one process`,
-        [story.sequences[0]!.tokenIds],
-        alone,
-      ),
+      sameTokens(`the ${tokenCount} tokens above, against one process`, [story.sequences[0].tokenIds], alone),
     );
     if (recorded.greedy.length > 0) {
       const prompts = recorded.greedy.map((one) => one.prompt_ids);
       const count = Math.max(...recorded.greedy.map((one) => one.greedy_ids.length));
       const cluster = await client.generate({ prompts, maxTokens: count });
       const tokens = cluster.sequences.map(({ tokenIds }, i) =>
-        tokenIds.slice(0, recorded.greedy[i]!.greedy_ids.length),
+        tokenIds.slice(0, recorded.greedy[i].greedy_ids.length),
       );
       checks.push(
         sameTokens(
@@ -108,7 +104,7 @@ async function generateAlone(
     seed,
     stopAtEos: false,
   }))
-    tokens[sequence]!.push(tokenId);
+    tokens[sequence].push(tokenId);
   return tokens;
 }
 
@@ -118,7 +114,7 @@ function sameTokens(
   expected: readonly number[][],
 ): [string, string, boolean] {
   const same =
-    found.length === expected.length && found.every((tokens, i) => tokens.join() === expected[i]!.join());
+    found.length === expected.length && found.every((tokens, i) => tokens.join() === expected[i].join());
   return [what, same ? 'identical' : 'DIFFERENT', same];
 }
 
@@ -145,7 +141,7 @@ async function showLoss(
   const difference = Math.abs(sharded.lossSum - alone.lossSum);
   process.stdout.write(
     [
-      `loss on ${measured[0]!.tokenCount} tokens of validation text: ${withMemory} nats with the memory, ${without} without`,
+      `loss on ${measured[0].tokenCount} tokens of validation text: ${withMemory} nats with the memory, ${without} without`,
       `summed loss of the first ${alone.tokenCount}, against one process: ${difference === 0 ? 'the same bits' : `differs by ${difference.toExponential(1)} (partial sums of row slices are rounded once more)`}`,
       '',
     ].join('\n'),

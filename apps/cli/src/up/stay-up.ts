@@ -38,7 +38,7 @@ export async function stayUp(
 
 async function supervise(cluster: LocalCluster, index: number, isStopping: () => boolean): Promise<void> {
   for (;;) {
-    const { code, signal, error } = await cluster.workers[index]!.exited;
+    const { code, signal, error } = await cluster.workers[index].exited;
     if (isStopping()) return;
     process.stderr.write(
       `worker-${index} ended (${error?.message.split(';')[0] ?? signal ?? `exit code ${code}`}); it is started again\n`,

@@ -30,8 +30,8 @@ export function compareLookups(
     let largest = 0;
     let difference = 0;
     for (let i = 0; i < expected.pooled.length; i++) {
-      largest = Math.max(largest, Math.abs(expected.pooled[i]!));
-      difference = Math.max(difference, Math.abs(found.pooled[i]! - expected.pooled[i]!));
+      largest = Math.max(largest, Math.abs(expected.pooled[i]));
+      difference = Math.max(difference, Math.abs(found.pooled[i] - expected.pooled[i]));
     }
     comparison.bitIdentical &&=
       found.pooled.length === expected.pooled.length && sameBits(found.pooled, expected.pooled);

@@ -108,7 +108,7 @@ export function attendCases(): ConformanceCase[] {
     {
       name: 'attend: a query has the same bits alone and with the whole prompt',
       run: async (kernels) => {
-        const request = attendRequest({ ...ATTEND_SIZES[5]!, queryCount: 12 });
+        const request = attendRequest({ ...ATTEND_SIZES[5], queryCount: 12 });
         const together = await kernels.attend(request);
         const width = request.headCount * request.headWidth;
         for (let i = 0; i < request.queryCount; i++)
@@ -144,7 +144,7 @@ export function attendCases(): ConformanceCase[] {
     {
       name: 'attend: a cache that is too short, or heads in unequal groups, is an assertion',
       run: async (kernels) => {
-        const request = attendRequest(ATTEND_SIZES[1]!);
+        const request = attendRequest(ATTEND_SIZES[1]);
         await expectAssertion(() => kernels.attend({ ...request, keyCount: request.keyCount + 1 }));
         await expectAssertion(() => kernels.attend({ ...request, keyCount: request.queryCount - 1 }));
         await expectAssertion(() => kernels.attend({ ...request, values: request.values.slice(1) }));

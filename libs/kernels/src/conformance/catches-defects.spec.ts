@@ -65,7 +65,7 @@ const DEFECTS: [string, string, Partial<Kernels>][] = [
       scoreKeys: async (keys, request) => {
         const answer = await good.scoreKeys(keys, request);
         const index = answer.index.slice();
-        index.set([answer.index[1]!, answer.index[0]!]);
+        index.set([answer.index[1], answer.index[0]]);
         return { ...answer, index };
       },
     },
@@ -112,7 +112,7 @@ const DEFECTS: [string, string, Partial<Kernels>][] = [
       pool: (table, request) =>
         good.pool(table, {
           ...request,
-          weight: request.weight.map((_, i) => request.weight[i - (i % request.coreCount)]!),
+          weight: request.weight.map((_, i) => request.weight[i - (i % request.coreCount)]),
         }),
     },
   ],

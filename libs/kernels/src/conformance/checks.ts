@@ -23,11 +23,11 @@ const F32_MAX = 3.4028234663852886e38;
 export function expectClose(what: string, got: ArrayLike<number>, { value, magnitude }: Truth): void {
   expectLength(what, got, value.length);
   for (let i = 0; i < value.length; i++) {
-    const want = value[i]!;
+    const want = value[i];
     const fits =
       Math.abs(want) > F32_MAX
         ? got[i] === Math.sign(want) * Number.POSITIVE_INFINITY
-        : Math.abs(got[i]! - want) <= RELATIVE_ERROR_MAX * magnitude[i]! + ABSOLUTE_ERROR_MAX;
+        : Math.abs(got[i] - want) <= RELATIVE_ERROR_MAX * magnitude[i] + ABSOLUTE_ERROR_MAX;
     if (!fits) throw new Error(`${what}[${i}] is ${got[i]}, expected ${want}`);
   }
 }

@@ -44,7 +44,7 @@ export function dotCases(): ConformanceCase[] {
           );
           const dots = await kernels.dotRows(part, { ...request, query: partQuery });
           if (!(dots instanceof Float64Array)) throw new Error('the dot products are not a Float64Array');
-          for (let i = 0; i < sums.length; i++) sums[i]! += dots[i]!;
+          for (let i = 0; i < sums.length; i++) sums[i] += dots[i];
         }
         expectClose('the sum of the parts', sums, naiveDots(values.stored, BASE.width, request, query));
       },

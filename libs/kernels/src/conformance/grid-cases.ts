@@ -84,7 +84,7 @@ export function gridCases(): ConformanceCase[] {
     {
       name: 'selectGrid: a NaN among the scores is NON_FINITE_SCORE',
       run: async (kernels) => {
-        const { request } = separated(SETUPS[0]!);
+        const { request } = separated(SETUPS[0]);
         const refined = request.candidates.refined.slice();
         refined[refined.length - 1] = Number.NaN;
         await expectFailure('NON_FINITE_SCORE', () =>
@@ -95,7 +95,7 @@ export function gridCases(): ConformanceCase[] {
     {
       name: 'selectGrid: candidates that do not fit are an assertion',
       run: async (kernels) => {
-        const { request } = separated(SETUPS[0]!);
+        const { request } = separated(SETUPS[0]);
         await expectAssertion(() => kernels.selectGrid({ ...request, headCount: 3 }));
         await expectAssertion(() => kernels.selectGrid({ ...request, coreCount: 3 }));
       },

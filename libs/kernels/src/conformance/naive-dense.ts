@@ -13,8 +13,8 @@ export function naiveMatmul(
     for (let row = 0; row < size.rows; row++) {
       const at = i * size.rows + row;
       for (let c = 0; c < size.columns; c++)
-        addTerm(truth, at, weight[row * size.columns + c]! * x[i * size.columns + c]!);
-      if (bias !== null) addTerm(truth, at, bias[row]!);
+        addTerm(truth, at, weight[row * size.columns + c] * x[i * size.columns + c]);
+      if (bias !== null) addTerm(truth, at, bias[row]);
     }
   return truth;
 }
@@ -32,10 +32,10 @@ export function naiveAttend(request: AttendRequest): Truth {
         let score = 0;
         for (let c = 0; c < headWidth; c++)
           score +=
-            request.query[(i * headCount + head) * headWidth + c]! *
-            request.keys[(j * kvHeadCount + kvHead) * headWidth + c]!;
+            request.query[(i * headCount + head) * headWidth + c] *
+            request.keys[(j * kvHeadCount + kvHead) * headWidth + c];
         score /= Math.sqrt(headWidth);
-        if (request.alibiSlopes !== null) score -= request.alibiSlopes[head]! * Math.abs(position - j);
+        if (request.alibiSlopes !== null) score -= request.alibiSlopes[head] * Math.abs(position - j);
         exponentials.push(Math.exp(score));
       }
       const sum = exponentials.reduce((total, e) => total + e, 0);
@@ -44,7 +44,7 @@ export function naiveAttend(request: AttendRequest): Truth {
           addTerm(
             truth,
             (i * headCount + head) * headWidth + c,
-            (exponentials[j]! / sum) * request.values[(j * kvHeadCount + kvHead) * headWidth + c]!,
+            (exponentials[j] / sum) * request.values[(j * kvHeadCount + kvHead) * headWidth + c],
           );
     }
   return truth;
@@ -55,6 +55,6 @@ export function emptyTruth(length: number): Truth {
 }
 
 export function addTerm(truth: Truth, at: number, term: number): void {
-  truth.value[at]! += term;
-  truth.magnitude[at]! += Math.abs(term);
+  truth.value[at] += term;
+  truth.magnitude[at] += Math.abs(term);
 }

@@ -19,15 +19,14 @@ export function naivePool(request: NaivePool, weightMagnitude: Float64Array | nu
   const tokenCount = entryStart.length - 1;
   const truth = emptyTruth(tokenCount * blockCount * width);
   for (let token = 0; token < tokenCount; token++)
-    for (let entry = entryStart[token]!; entry < entryStart[token + 1]!; entry++)
+    for (let entry = entryStart[token]; entry < entryStart[token + 1]; entry++)
       for (let column = 0; column < width; column++) {
         const core = Math.floor((column * coreCount) / width);
-        const at = (token * blockCount + block[entry]!) * width + column;
-        const value = stored[slot[entry]! * width + column]!;
+        const at = (token * blockCount + block[entry]) * width + column;
+        const value = stored[slot[entry] * width + column];
         const weightAt = entry * coreCount + core;
-        truth.value[at]! += weight[weightAt]! * value;
-        truth.magnitude[at]! +=
-          (weightMagnitude?.[weightAt] ?? Math.abs(weight[weightAt]!)) * Math.abs(value);
+        truth.value[at] += weight[weightAt] * value;
+        truth.magnitude[at] += (weightMagnitude?.[weightAt] ?? Math.abs(weight[weightAt])) * Math.abs(value);
       }
   return truth;
 }
@@ -41,9 +40,9 @@ export function naiveDots(
 ): Truth {
   const truth = emptyTruth(entries.slot.length);
   for (let token = 0; token + 1 < entries.entryStart.length; token++)
-    for (let entry = entries.entryStart[token]!; entry < entries.entryStart[token + 1]!; entry++)
+    for (let entry = entries.entryStart[token]; entry < entries.entryStart[token + 1]; entry++)
       for (let c = 0; c < width; c++)
-        addTerm(truth, entry, stored[entries.slot[entry]! * width + c]! * query[token * width + c]!);
+        addTerm(truth, entry, stored[entries.slot[entry] * width + c] * query[token * width + c]);
   return truth;
 }
 
@@ -57,10 +56,10 @@ export function naiveGate(
   const weight = new Float32Array(scores.length);
   const magnitude = new Float64Array(scores.length);
   for (let i = 0; i < scores.length; i++) {
-    const dot = dots.value[Math.floor(i / coreCount)]!;
-    weight[i] = (activation ? naiveGelu(dot) : dot) * scores[i]!;
+    const dot = dots.value[Math.floor(i / coreCount)];
+    weight[i] = (activation ? naiveGelu(dot) : dot) * scores[i];
     // The slope of gelu is below 1.13.
-    magnitude[i] = 1.13 * dots.magnitude[Math.floor(i / coreCount)]! * Math.abs(scores[i]!);
+    magnitude[i] = 1.13 * dots.magnitude[Math.floor(i / coreCount)] * Math.abs(scores[i]);
   }
   return { weight, magnitude };
 }

@@ -19,13 +19,13 @@ export function naiveKeys(stored: Float32Array, shape: KeyShape, norm: Norm | nu
     for (let r = 0; r < rank; r++) {
       const at = (c: number) => (row * width + c) * rank + r;
       let mean = 0;
-      for (let c = 0; c < width; c++) mean += stored[at(c)]! / width;
+      for (let c = 0; c < width; c++) mean += stored[at(c)] / width;
       if (norm.kind === 'rms') mean = 0;
       let square = 0;
-      for (let c = 0; c < width; c++) square += ((stored[at(c)]! - mean) * (stored[at(c)]! - mean)) / width;
+      for (let c = 0; c < width; c++) square += ((stored[at(c)] - mean) * (stored[at(c)] - mean)) / width;
       for (let c = 0; c < width; c++)
         keys[at(c)] =
-          (norm.weight?.[c] ?? 1) * ((stored[at(c)]! - mean) / Math.sqrt(square + norm.eps)) +
+          (norm.weight?.[c] ?? 1) * ((stored[at(c)] - mean) / Math.sqrt(square + norm.eps)) +
           (norm.bias?.[c] ?? 0);
     }
   return keys;
@@ -54,7 +54,7 @@ export function naiveScores(
     for (let head = 0; head < headCount; head++)
       for (let side = 0; side < SIDES; side++) {
         const vector = side === 0 ? request.collapse.row : request.collapse.column;
-        const group = request.groupOfHead[head]!;
+        const group = request.groupOfHead[head];
         const scored = [];
         for (let key = range.start; key < range.end; key++) {
           const scores = emptyTruth(rank);
@@ -63,12 +63,11 @@ export function naiveScores(
               addTerm(
                 scores,
                 r,
-                request.query[((token * request.groupCount + group) * SIDES + side) * width + c]! *
-                  keys[(((head * SIDES + side) * keyCount + key) * width + c) * rank + r]!,
+                request.query[((token * request.groupCount + group) * SIDES + side) * width + c] *
+                  keys[(((head * SIDES + side) * keyCount + key) * width + c) * rank + r],
               );
           let collapsed = 0;
-          for (let r = 0; r < rank; r++)
-            collapsed += Math.fround(scores.value[r]!) * vector[head * rank + r]!;
+          for (let r = 0; r < rank; r++) collapsed += Math.fround(scores.value[r]) * vector[head * rank + r];
           scored.push({ key, scores, collapsed });
         }
         scored.sort((a, b) => b.collapsed - a.collapsed || a.key - b.key);
@@ -114,7 +113,7 @@ export function naiveGrid(request: GridRequest): NaiveGrid {
       for (let b = 0; b < k; b++) {
         const perCore = cellScores(request, list, a, b);
         const sum = perCore.value.reduce((total, score) => total + score, 0);
-        const z = index[list * SIDES * k + a]! * keyCount + index[(list * SIDES + 1) * k + b]!;
+        const z = index[list * SIDES * k + a] * keyCount + index[(list * SIDES + 1) * k + b];
         cells.push({ position: a * k + b, z, perCore, sum });
       }
     cells.sort((a, b) => b.sum - a.sum || a.position - b.position);
@@ -126,16 +125,16 @@ export function naiveGrid(request: GridRequest): NaiveGrid {
       ),
     );
     const winners = cells.slice(0, k);
-    const partition = winners.reduce((total, cell) => total + Math.exp(cell.sum - winners[0]!.sum), 0);
+    const partition = winners.reduce((total, cell) => total + Math.exp(cell.sum - winners[0].sum), 0);
     winners.forEach(({ z, perCore, sum }, j) => {
       virtualIndex.push(z);
       rankScore.value[list * k + j] = sum;
       rankScore.magnitude[list * k + j] = perCore.magnitude.reduce((total, m) => total + m, 0);
-      if (request.cores === null) addTerm(scores, list * k + j, Math.exp(sum - winners[0]!.sum) / partition);
+      if (request.cores === null) addTerm(scores, list * k + j, Math.exp(sum - winners[0].sum) / partition);
       else
         for (let c = 0; c < coreCount; c++) {
-          scores.value[(list * k + j) * coreCount + c] = perCore.value[c]!;
-          scores.magnitude[(list * k + j) * coreCount + c] = perCore.magnitude[c]!;
+          scores.value[(list * k + j) * coreCount + c] = perCore.value[c];
+          scores.magnitude[(list * k + j) * coreCount + c] = perCore.magnitude[c];
         }
     });
   }
@@ -147,8 +146,8 @@ function cellScores(request: GridRequest, list: number, a: number, b: number): T
   const { headCount, rank, cores, coreCount } = request;
   const { perSide: k, refined } = request.candidates;
   const truth = emptyTruth(coreCount);
-  const row = (r: number) => refined[(list * SIDES * k + a) * rank + r]!;
-  const column = (s: number) => refined[((list * SIDES + 1) * k + b) * rank + s]!;
+  const row = (r: number) => refined[(list * SIDES * k + a) * rank + r];
+  const column = (s: number) => refined[((list * SIDES + 1) * k + b) * rank + s];
   if (cores === null) {
     addTerm(truth, 0, row(0));
     addTerm(truth, 0, column(0));
@@ -160,7 +159,7 @@ function cellScores(request: GridRequest, list: number, a: number, b: number): T
         addTerm(
           truth,
           c,
-          row(r) * cores[((c * headCount + (list % headCount)) * rank + r) * rank + s]! * column(s),
+          row(r) * cores[((c * headCount + (list % headCount)) * rank + r) * rank + s] * column(s),
         );
   return truth;
 }
@@ -169,7 +168,7 @@ function smallestGap(descending: readonly number[], k: number): number {
   let gap = Number.POSITIVE_INFINITY;
   const largest = Math.max(...descending.map(Math.abs));
   for (let i = 0; i < Math.min(k, descending.length - 1); i++)
-    gap = Math.min(gap, (descending[i]! - descending[i + 1]!) / largest);
+    gap = Math.min(gap, (descending[i] - descending[i + 1]) / largest);
   return gap;
 }
 

@@ -31,9 +31,9 @@ export function poolInputs(setup: PoolSetup) {
   const { tableRows, width, rows, blockCount, coreCount, dtype, entryCounts } = setup;
   const entryStart = new Uint32Array(entryCounts.length + 1);
   entryCounts.forEach((count, token) => {
-    entryStart[token + 1] = entryStart[token]! + count;
+    entryStart[token + 1] = entryStart[token] + count;
   });
-  const entryCount = entryStart[entryCounts.length]!;
+  const entryCount = entryStart[entryCounts.length];
   const request: PoolRequest = {
     tokenCount: entryCounts.length,
     entryStart,

@@ -27,7 +27,7 @@ export function attend(request: AttendRequest): Float32Array {
       const position = keyCount - queryCount + i;
       const queryAt = (i * headCount + head) * headWidth;
       const headAt = Math.floor(head / (headCount / kvHeadCount)) * headWidth;
-      const slope = alibiSlopes === null ? 0 : alibiSlopes[head]!;
+      const slope = alibiSlopes === null ? 0 : alibiSlopes[head];
       for (let j = 0; j <= position; j++)
         weights[j] =
           dot(query, queryAt, keys, j * stride + headAt, headWidth) / Math.sqrt(headWidth) -
@@ -35,11 +35,11 @@ export function attend(request: AttendRequest): Float32Array {
       softmax(weights, position + 1);
       sums.fill(0);
       for (let j = 0; j <= position; j++) {
-        const weight = weights[j]!;
+        const weight = weights[j];
         const valueAt = j * stride + headAt;
-        for (let c = 0; c < headWidth; c++) sums[c]! += weight * values[valueAt + c]!;
+        for (let c = 0; c < headWidth; c++) sums[c] += weight * values[valueAt + c];
       }
-      for (let c = 0; c < headWidth; c++) result[queryAt + c] = sums[c]!;
+      for (let c = 0; c < headWidth; c++) result[queryAt + c] = sums[c];
     }
   return result;
 }
@@ -47,11 +47,11 @@ export function attend(request: AttendRequest): Float32Array {
 /** Softmax of `scores[0 .. count - 1]` in place. */
 export function softmax(scores: Float64Array, count: number): void {
   let largest = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < count; i++) largest = Math.max(largest, scores[i]!);
+  for (let i = 0; i < count; i++) largest = Math.max(largest, scores[i]);
   let sum = 0;
   for (let i = 0; i < count; i++) {
-    scores[i] = Math.exp(scores[i]! - largest);
-    sum += scores[i]!;
+    scores[i] = Math.exp(scores[i] - largest);
+    sum += scores[i];
   }
-  for (let i = 0; i < count; i++) scores[i]! /= sum;
+  for (let i = 0; i < count; i++) scores[i] /= sum;
 }

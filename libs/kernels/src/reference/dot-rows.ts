@@ -18,8 +18,8 @@ export function dotRows(handle: ValueTable, request: DotRequest): Float64Array {
   const dots = new Float64Array(slot.length);
   const row = rowBuffer(table);
   for (let token = 0; token < tokenCount; token++)
-    for (let entry = entryStart[token]!; entry < entryStart[token + 1]!; entry++) {
-      table.readRow(localRow(table, slot[entry]!), row);
+    for (let entry = entryStart[token]; entry < entryStart[token + 1]; entry++) {
+      table.readRow(localRow(table, slot[entry]), row);
       dots[entry] = dot(row.floats, 0, query, token * width, width);
     }
   return dots;
@@ -33,5 +33,5 @@ export function assertEntries({ tokenCount, entryStart, slot }: EntryList): void
     'entryStart runs from 0 to the number of entries',
   );
   for (let token = 0; token < tokenCount; token++)
-    assert(entryStart[token]! <= entryStart[token + 1]!, 'entryStart never goes back');
+    assert(entryStart[token] <= entryStart[token + 1], 'entryStart never goes back');
 }

@@ -37,7 +37,7 @@ export async function loadKeys(
     'keys are [heads, 2, keyCount, width] or have a rank axis too',
   );
   const [headCount, sides, , width] = source.shape as [number, number, number, number];
-  const rank = source.shape.length === 5 ? source.shape[4]! : 1;
+  const rank = source.shape.length === 5 ? source.shape[4] : 1;
   assert(sides === SIDES, 'keys have a row side and a column side');
   assert(norm?.weight == null || norm.weight.length === width, 'a norm weight has one entry per feature');
   assert(norm?.bias == null || norm.bias.length === width, 'a norm bias has one entry per feature');
@@ -46,7 +46,7 @@ export async function loadKeys(
   const features = new Float64Array(width);
   for (let row = 0; row < headCount * SIDES * rangeLength(range); row++)
     for (let r = 0; r < rank; r++) {
-      for (let c = 0; c < width; c++) features[c] = stored[(row * width + c) * rank + r]!;
+      for (let c = 0; c < width; c++) features[c] = stored[(row * width + c) * rank + r];
       if (norm !== null) normalise(features, norm);
       keys.set(features, (row * rank + r) * width);
     }
@@ -66,8 +66,8 @@ function normalise(features: Float64Array, norm: Norm): void {
   const variance = features.reduce((sum, x) => sum + (x - mean) ** 2, 0) / width;
   const scale = 1 / Math.sqrt(variance + norm.eps);
   for (let c = 0; c < width; c++) {
-    const weight = norm.weight === null ? 1 : norm.weight[c]!;
-    const bias = norm.bias === null ? 0 : norm.bias[c]!;
-    features[c] = weight * ((features[c]! - mean) * scale) + bias;
+    const weight = norm.weight === null ? 1 : norm.weight[c];
+    const bias = norm.bias === null ? 0 : norm.bias[c];
+    features[c] = weight * ((features[c] - mean) * scale) + bias;
   }
 }

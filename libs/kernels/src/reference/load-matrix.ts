@@ -19,7 +19,7 @@ export class ReferenceMatrix extends Resident<Float32Array> implements Matrix {
 export async function loadMatrix(source: TensorSource): Promise<ReferenceMatrix> {
   assert(source.shape.length === 2, 'a matrix has two axes');
   const [rows, columns] = source.shape;
-  return new ReferenceMatrix(await readFloats(source), rows!, columns!);
+  return new ReferenceMatrix(await readFloats(source), rows, columns);
 }
 
 /** The matrix behind a handle of this backend. */

@@ -51,30 +51,30 @@ export async function loadValues(
   const { dtype, shape } = source;
   assert(shape.length === 2, 'a value table has two axes');
   assert(dtype !== 'I64', 'a value table holds floats');
-  assert(rows.start <= rows.end && rows.end <= shape[0]!, 'the rows lie inside the table');
-  assert(columns.start <= columns.end && columns.end <= shape[1]!, 'the columns lie inside the table');
+  assert(rows.start <= rows.end && rows.end <= shape[0], 'the rows lie inside the table');
+  assert(columns.start <= columns.end && columns.end <= shape[1], 'the columns lie inside the table');
   const { buffer, byteOffset } = await readRectangle(source, rows, columns);
   const count = rangeLength(rows) * rangeLength(columns);
   const elements =
     dtype === 'F32'
       ? new Float32Array(buffer, byteOffset, count)
       : new Uint16Array(buffer, byteOffset, count);
-  return new ReferenceValues(elements, dtype, { rows, columns, fullWidth: shape[1]! });
+  return new ReferenceValues(elements, dtype, { rows, columns, fullWidth: shape[1] });
 }
 
 // One function per element type, because a loop that meets several of them runs ten times slower.
 
 function copyRow(elements: Float32Array, at: number, into: Float32Array): void {
-  for (let c = 0; c < into.length; c++) into[c] = elements[at + c]!;
+  for (let c = 0; c < into.length; c++) into[c] = elements[at + c];
 }
 
 /** A bf16 is the upper half of an f32. */
 function widenBf16Row(elements: Uint16Array, at: number, into: Uint32Array): void {
-  for (let c = 0; c < into.length; c++) into[c] = elements[at + c]! << 16;
+  for (let c = 0; c < into.length; c++) into[c] = elements[at + c] << 16;
 }
 
 function widenF16Row(elements: Uint16Array, at: number, into: Float32Array): void {
-  for (let c = 0; c < into.length; c++) into[c] = f16ToF32(elements[at + c]!);
+  for (let c = 0; c < into.length; c++) into[c] = f16ToF32(elements[at + c]);
 }
 
 /** The table behind a handle of this backend. */

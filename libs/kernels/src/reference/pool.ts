@@ -27,14 +27,14 @@ export function pool(handle: ValueTable, request: PoolRequest): Float32Array {
   const { floats } = row;
   for (let token = 0; token < tokenCount; token++) {
     sums.fill(0);
-    for (let entry = entryStart[token]!; entry < entryStart[token + 1]!; entry++) {
-      const target = block[entry]!;
+    for (let entry = entryStart[token]; entry < entryStart[token + 1]; entry++) {
+      const target = block[entry];
       if (target >= blockCount) throw blockOutOfRange(target, blockCount);
-      table.readRow(localRow(table, slot[entry]!), row);
+      table.readRow(localRow(table, slot[entry]), row);
       for (let core = 0; core < coreCount; core++) {
-        const w = weights[entry * coreCount + core]!;
-        const end = edges[core + 1]!;
-        for (let c = edges[core]!; c < end; c++) sums[target * width + c]! += w * floats[c]!;
+        const w = weights[entry * coreCount + core];
+        const end = edges[core + 1];
+        for (let c = edges[core]; c < end; c++) sums[target * width + c] += w * floats[c];
       }
     }
     result.set(sums, token * sums.length);

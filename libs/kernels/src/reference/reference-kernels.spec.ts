@@ -31,8 +31,8 @@ it('rounds every product once: the f64 sum, even columns apart from odd ones', a
       const want = Float32Array.from({ length: rowCount * rows }, (_, i) => {
         const [r, row] = [Math.floor(i / rows), i % rows];
         const sums = [0, 0];
-        for (let c = 0; c < columns; c++) sums[c % 2]! += weight[row * columns + c]! * x[r * columns + c]!;
-        return sums[0]! + sums[1]! + (bias?.[row] ?? 0);
+        for (let c = 0; c < columns; c++) sums[c % 2] += weight[row * columns + c] * x[r * columns + c];
+        return sums[0] + sums[1] + (bias?.[row] ?? 0);
       });
       expect(await kernels.matmul(matrix, x, rowCount, bias)).toEqual(want);
     }),
@@ -66,9 +66,9 @@ it('pools any ragged batch like a sum over its entries, and leaves its arguments
       const want = Float32Array.from({ length: tokens.length * blockCount * width }, (_, i) => {
         const [column, cell] = [i % width, Math.floor(i / width)];
         const core = Math.floor(column / (width / coreCount));
-        return tokens[Math.floor(cell / blockCount)]!.filter(
-          ({ block }) => block === cell % blockCount,
-        ).reduce((sum, { slot, weight }) => sum + weight[core]! * values[slot * width + column]!, 0);
+        return tokens[Math.floor(cell / blockCount)]
+          .filter(({ block }) => block === cell % blockCount)
+          .reduce((sum, { slot, weight }) => sum + weight[core] * values[slot * width + column], 0);
       });
       expect(await kernels.pool(table, request)).toEqual(want);
       expect(request).toEqual(before);

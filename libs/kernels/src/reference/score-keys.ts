@@ -49,7 +49,7 @@ export function scoreKeys(handle: KeyTable, request: ScoreRequest): Candidates {
         firstRow: list * keyCount * rank,
         rowCount: keyCount * rank,
         x: query,
-        xAt: ((token * groupCount + groupOfHead[head]!) * SIDES + side) * width,
+        xAt: ((token * groupCount + groupOfHead[head]) * SIDES + side) * width,
         bias: null,
         into: refined,
         intoAt: 0,
@@ -59,9 +59,9 @@ export function scoreKeys(handle: KeyTable, request: ScoreRequest): Candidates {
       topK(collapsed, keyCount, perSide, best, 0);
       const at = (token * headCount * SIDES + list) * perSide;
       for (let j = 0; j < perSide; j++) {
-        const key = best[j]!;
+        const key = best[j];
         result.index[at + j] = range.start + key;
-        for (let r = 0; r < rank; r++) result.refined[(at + j) * rank + r] = refined[key * rank + r]!;
+        for (let r = 0; r < rank; r++) result.refined[(at + j) * rank + r] = refined[key * rank + r];
       }
     }
   }

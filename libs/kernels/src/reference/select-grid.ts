@@ -43,19 +43,19 @@ export function selectGrid(request: GridRequest): Selection {
     if (cores === null) addSides(refined, rowAt, columnAt, total, k);
     else scoreGrid(request, cores, list % headCount, rowAt, perCore, total);
     topK(total, k * k, k, best, 0);
-    for (let j = 0; j < k; j++) winnerScores[j] = total[best[j]!]!;
+    for (let j = 0; j < k; j++) winnerScores[j] = total[best[j]];
     if (cores === null) softmax(winnerScores, k);
     for (let j = 0; j < k; j++) {
-      const position = best[j]!;
+      const position = best[j];
       const entry = list * k + j;
-      const row = index[rowAt + Math.floor(position / k)]!;
-      const column = index[columnAt + (position % k)]!;
+      const row = index[rowAt + Math.floor(position / k)];
+      const column = index[columnAt + (position % k)];
       selection.virtualIndex[entry] = row * keyCount + column;
-      selection.rankScore[entry] = total[position]!;
-      if (cores === null) selection.scores[entry] = winnerScores[j]!;
+      selection.rankScore[entry] = total[position];
+      if (cores === null) selection.scores[entry] = winnerScores[j];
       else
         for (let c = 0; c < coreCount; c++)
-          selection.scores[entry * coreCount + c] = perCore[c * k * k + position]!;
+          selection.scores[entry * coreCount + c] = perCore[c * k * k + position];
     }
   }
   return selection;
@@ -70,7 +70,7 @@ function addSides(
   k: number,
 ): void {
   for (let a = 0; a < k; a++)
-    for (let b = 0; b < k; b++) total[a * k + b] = refined[rowAt + a]! + refined[columnAt + b]!;
+    for (let b = 0; b < k; b++) total[a * k + b] = refined[rowAt + a] + refined[columnAt + b];
 }
 
 /** `perCore[c, a, b] = Σ_rs S_row[a, r] T_c[r, s] S_col[b, s]` and its sum over cores, for one token and head. */
@@ -92,15 +92,14 @@ function scoreGrid(
     for (let a = 0; a < k; a++) {
       for (let s = 0; s < rank; s++) {
         let sum = 0;
-        for (let r = 0; r < rank; r++)
-          sum += refined[(rowAt + a) * rank + r]! * cores[coreAt + r * rank + s]!;
+        for (let r = 0; r < rank; r++) sum += refined[(rowAt + a) * rank + r] * cores[coreAt + r * rank + s];
         bent[s] = sum;
       }
       for (let b = 0; b < k; b++) {
         let score = 0;
-        for (let s = 0; s < rank; s++) score += bent[s]! * refined[(columnAt + b) * rank + s]!;
+        for (let s = 0; s < rank; s++) score += bent[s] * refined[(columnAt + b) * rank + s];
         perCore[(c * k + a) * k + b] = score;
-        total[a * k + b]! += score;
+        total[a * k + b] += score;
       }
     }
   }

@@ -38,7 +38,7 @@ export const pool = defineMessage({
 
 function notBelow(block: Uint8Array, blockCount: number): string | null {
   for (let entry = 0; entry < block.length; entry++)
-    if (block[entry]! >= blockCount)
+    if (block[entry] >= blockCount)
       return `block[${entry}] is ${block[entry]}; expected below blockCount, ${blockCount}`;
   return null;
 }
