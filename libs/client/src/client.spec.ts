@@ -2,6 +2,7 @@ import { ManualClock } from '@ultramem/environment';
 import { OperatingError } from '@ultramem/invariant';
 import {
   codedError,
+  encode,
   type MessageOfKind,
   NAME_LENGTH_MAX,
   type NoticeKind,
