@@ -11,8 +11,6 @@ import { type Project, readJson, readWorkspace, type TsConfig } from './house-ru
 const LENGTH_EXCEPTIONS: LengthExceptions = new Map([
   ['libs/ultramem/src/memory-geometry.ts#sizes', 'one case per family, each a flat list of sizes'],
   ['libs/ultramem/src/model-config.ts#parseModelConfig', 'one flat list of settings'],
-  ['libs/kernels/src/conformance/pool-cases.ts#poolRuleCases', 'cases as data'],
-  ['libs/kernels/src/conformance/score-cases.ts#scoreCases', 'cases as data'],
 ]);
 
 describe('the sources', () => {

@@ -5,5 +5,9 @@ export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
   resolve: { conditions: ['@ultramem/source'] },
   ssr: { resolve: { conditions: ['@ultramem/source'] } },
-  test: { include: ['{apps,libs,test}/**/*.spec.ts'], exclude: ['**/node_modules/**', 'test/consumer/**'], testTimeout: 30_000 },
+  test: {
+    include: ['{apps,libs,test}/**/*.spec.ts'],
+    exclude: ['**/node_modules/**', 'test/consumer/**'],
+    testTimeout: 30_000,
+  },
 });

@@ -68,7 +68,7 @@ const scenario = fc.record({
   model: family.map((memory) => ({ ...dense, mem_kdim: 6, ...memory })),
   seed: fc.integer({ min: 1, max: 1e6 }),
   partition: fc.constantFrom('slots', 'columns', 'grid'),
-  capacities: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 }),
+  capacities: fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 7 }),
   keys: fc.constantFrom('coordinator', 'workers', 'auto'),
   tokenCount: fc.integer({ min: 1, max: 6 }),
   smallFrames: fc.boolean(),

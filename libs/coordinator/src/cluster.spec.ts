@@ -135,7 +135,7 @@ describe('a newcomer that does not fit', () => {
     await world.clock.advance(9_999);
     expect(closedBecause).toBe('');
     await world.clock.advance(1);
-    expect(closedBecause).toBe('no hello within 10000 ms');
+    expect(closedBecause).toBe('DEADLINE_EXCEEDED');
   });
 
   it('may not say hello twice, nor ask what clients ask', async () => {

@@ -46,22 +46,12 @@ export function greet(
   const lease = options.lease ?? LEASE_TERMS;
   const accepts = new Set<RequestKind | NoticeKind>(['hello']);
   let workerId: string | null = null;
-  const refuse = (channel: Channel, error: OperatingError): void => {
-    options.onEvent({
-      kind: 'refused',
-      workerId: channel.peerName,
-      code: error.code,
-      message: error.message,
-    });
-    channel.notify(failureMessage(null, error));
-    channel.close(error.code);
-  };
   const admit = (hello: MessageOfKind<'hello'>): void => {
     cancelDeadline();
     accepts.delete('hello');
     const reason = invalidHello(hello, { token, fingerprint: checkpoint.fingerprint, view: cluster.view });
     if (reason !== null) {
-      refuse(channel, reason);
+      refuse(channel, reason, options);
       return;
     }
     channel.notify({
@@ -104,13 +94,19 @@ export function greet(
     onDefect,
     firstMessageBytesMax: FIRST_MESSAGE_BYTES_MAX,
   });
-  const cancelDeadline = clock.after(HELLO_DEADLINE_MS, () =>
-    refuse(
-      channel,
-      codedError(
-        'DEADLINE_EXCEEDED',
-        `no hello came within ${HELLO_DEADLINE_MS} ms; expected one as the first message; say hello at once`,
-      ),
-    ),
+  const cancelDeadline = clock.after(HELLO_DEADLINE_MS, () => refuse(channel, silence(), options));
+}
+
+/** Says why, and hangs up. */
+function refuse(channel: Channel, error: OperatingError, { onEvent }: CoordinatorOptions): void {
+  onEvent({ kind: 'refused', workerId: channel.peerName, code: error.code, message: error.message });
+  channel.notify(failureMessage(null, error));
+  channel.close(error.code);
+}
+
+function silence(): OperatingError {
+  return codedError(
+    'DEADLINE_EXCEEDED',
+    `no hello came within ${HELLO_DEADLINE_MS} ms; expected one as the first message; say hello at once`,
   );
 }

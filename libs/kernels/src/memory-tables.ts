@@ -78,10 +78,11 @@ export async function loadMemoryTables(
     const layers: MemoryTables['layers'] = [];
     for (let layer = 0; layer < geometry.layerCount; layer++) {
       const keys =
-        part.keys &&
-        (await hold(
-          loadKeys(checkpoint, kernels, layer, source(memoryTensorName(layer, 'keys')), part.keys),
-        ));
+        part.keys === null || rangeLength(part.keys) === 0
+          ? null
+          : await hold(
+              loadKeys(checkpoint, kernels, layer, source(memoryTensorName(layer, 'keys')), part.keys),
+            );
       layers.push({
         keys,
         collapse: await loadCollapse(checkpoint, layer),

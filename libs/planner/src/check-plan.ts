@@ -37,7 +37,7 @@ export function checkPlan(
   const keys = slices.flatMap((slice) => (slice.keys === null ? [] : [slice.keys]));
   assert(keys.length === 0 || keys.length === slices.length, 'all workers hold keys or none does');
   const oneColumn = { start: 0, end: 1 };
-  const keyRows = keys.map((rows) => ({ rows, columns: oneColumn }));
+  const keyRows = keys.filter((rows) => rangeLength(rows) > 0).map((rows) => ({ rows, columns: oneColumn }));
   if (keys.length > 0)
     assert(coversOnce(keyRows, geometry.keyCount, 1), 'slices cover the keys exactly once');
 }

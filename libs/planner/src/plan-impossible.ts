@@ -44,7 +44,7 @@ export function planImpossible(
   }
   const reasons = [...new Set(refused.map(({ refusal }) => refusal.text))].join(', ');
   return impossible(
-    `${reasons}; expected one worker per part, with at least one row, column and key each; start another number of workers`,
+    `${reasons}; expected one worker per part, with at least one row and column each; start another number of workers`,
   );
 }
 

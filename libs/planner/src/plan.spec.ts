@@ -83,6 +83,18 @@ describe('planPartition', () => {
     expect(plan.workerIds).toEqual(['w0', 'w1', 'w2']);
   });
 
+  it('leaves the last workers without keys where there are fewer of those', () => {
+    const geometry: MemoryGeometry = { ...V1, keyCount: 2, topK: 1 };
+    const plan = planPartition(
+      request([1e5, 1e5, 1e5], { geometry, partition: { kind: 'slots' }, keys: 'workers' }),
+    );
+    expect(plan.slices.map(({ keys }) => keys)).toEqual([
+      { start: 0, end: 1 },
+      { start: 1, end: 2 },
+      { start: 2, end: 2 },
+    ]);
+  });
+
   it('leaves the last column parts without pre-values where there are fewer of those', () => {
     const geometry: MemoryGeometry = { ...V1, family: 'ultramem_v2', preWidth: 2, sharedTable: true };
     const plan = planPartition(request([1e5, 1e5, 1e5], { geometry, partition: { kind: 'columns' } }));
@@ -233,17 +245,10 @@ describe('planPartition refuses', () => {
     );
   });
 
-  it.each([
-    [
-      'rows',
-      { tableRows: 1, windowRows: 1, valueWidth: 1, coreCount: 1 },
-      'coordinator',
-      'slots has more workers (2) than rows (1), columns has more workers (2) than columns (1)',
-    ],
-    ['keys', { keyCount: 1, topK: 1 }, 'workers', 'keys workers has more workers (2) than keys per axis (1)'],
-  ] as const)('more workers than %s', (_, changes, keys, text) => {
-    expect(failure(request([1e5, 1e5], { geometry: { ...V1, ...changes }, keys }))).toBe(
-      `PLAN_IMPOSSIBLE ${text}; expected one worker per part, with at least one row, column and key each; start another number of workers`,
+  it('more workers than rows, and than columns', () => {
+    const geometry = { ...V1, tableRows: 1, windowRows: 1, valueWidth: 1, coreCount: 1 };
+    expect(failure(request([1e5, 1e5], { geometry, keys: 'coordinator' }))).toBe(
+      'PLAN_IMPOSSIBLE slots has more workers (2) than rows (1), columns has more workers (2) than columns (1); expected one worker per part, with at least one row and column each; start another number of workers',
     );
   });
 

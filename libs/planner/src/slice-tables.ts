@@ -19,7 +19,7 @@ export interface SlicedTables {
 /**
  * Cuts the tables in proportion to the workers' memory: capacities 2:1:1 give rows (or columns) 2:1:1. A grid takes
  * workers largest first, so that like stands beside like, and cuts rows by the memory of each row group and columns by that
- * of each column group. Returns why not, when there are fewer rows, columns or keys than parts.
+ * of each column group. Returns why not, when there are fewer rows or columns than parts.
  */
 export function sliceTables(
   geometry: MemoryGeometry,
@@ -28,7 +28,7 @@ export function sliceTables(
   workers: readonly WorkerCapacity[],
 ): SlicedTables | string {
   const { rowParts, columnParts } = partsOf(partition, workers.length);
-  const shape = invalidShape(geometry, partition, keys, workers.length);
+  const shape = invalidShape(geometry, partition, workers.length);
   if (shape !== null) return shape;
   const owners =
     partition.kind === 'grid' ? [...workers].sort((a, b) => b.capacityBytes - a.capacityBytes) : [...workers];
@@ -42,19 +42,15 @@ export function sliceTables(
   );
   const rows = splitByWeight(geometry.tableRows, rowWeights);
   const columns = splitByWeight(geometry.valueWidth, columnWeights);
-  // With fewer pre-value columns than column parts, the last parts have none: their owners take no part in `prescore`.
+  // With fewer pre-value columns (or keys) than parts, the last parts have none: their owners take no part in that phase.
   const preColumns =
     geometry.preWidth === 0
       ? []
       : splitByWeight(geometry.preWidth, columnWeights.slice(0, geometry.preWidth));
   const noPreColumns = { start: geometry.preWidth, end: geometry.preWidth };
-  const keyRanges =
-    keys === 'coordinator'
-      ? null
-      : splitByWeight(
-          geometry.keyCount,
-          owners.map((owner) => owner.capacityBytes),
-        );
+  const noKeys = { start: geometry.keyCount, end: geometry.keyCount };
+  const keyWeights = owners.map((owner) => owner.capacityBytes).slice(0, geometry.keyCount);
+  const keyRanges = keys === 'coordinator' ? null : splitByWeight(geometry.keyCount, keyWeights);
   const slices = upTo(workers.length).map((shard): ShardSlice => {
     const column = shard % columnParts;
     return {
@@ -62,19 +58,14 @@ export function sliceTables(
       rows: rows[(shard - column) / columnParts],
       columns: columns[column],
       preColumns: preColumns[column] ?? noPreColumns,
-      keys: keyRanges?.[shard] ?? null,
+      keys: keyRanges === null ? null : (keyRanges[shard] ?? noKeys),
     };
   });
   return { slices, workers: owners };
 }
 
 /** Why this partition cannot be cut at all, or null. */
-function invalidShape(
-  geometry: MemoryGeometry,
-  partition: Partition,
-  keys: KeysMode,
-  workerCount: number,
-): string | null {
+function invalidShape(geometry: MemoryGeometry, partition: Partition, workerCount: number): string | null {
   const { rowParts, columnParts } = partsOf(partition, workerCount);
   const name = formatPartition(partition);
   const cells = rowParts * columnParts;
@@ -83,8 +74,6 @@ function invalidShape(
     return `${name} has more workers (${rowParts}) than rows (${geometry.tableRows})`;
   if (columnParts > geometry.valueWidth)
     return `${name} has more workers (${columnParts}) than columns (${geometry.valueWidth})`;
-  if (keys !== 'coordinator' && workerCount > geometry.keyCount)
-    return `keys ${keys} has more workers (${workerCount}) than keys per axis (${geometry.keyCount})`;
   return null;
 }
 

@@ -65,11 +65,6 @@ export function createServedRequests(options: {
     }
     served.delete(id);
   };
-  const cancel = (entry: Served): void => {
-    if (entry.isCancelled) return;
-    entry.isCancelled = true;
-    for (const action of entry.actions.splice(0)) action();
-  };
   return {
     begin: (request) => {
       if (served.has(request.id))
@@ -97,6 +92,12 @@ export function createServedRequests(options: {
       for (const entry of served.values()) cancel(entry);
     },
   };
+}
+
+function cancel(entry: Served): void {
+  if (entry.isCancelled) return;
+  entry.isCancelled = true;
+  for (const action of entry.actions.splice(0)) action();
 }
 
 /** The same words for requests that we would send and those that we were sent. */
