@@ -166,6 +166,17 @@ describe('a worker', () => {
   });
 });
 
+describe('an id that no hello can carry', () => {
+  it.each(['', 'x'.repeat(129)])('ends the worker before it dials', async (workerId) => {
+    const { end, sessions } = await startWorld(checkpoint, { workerId });
+    expect(end()).toMatchObject({
+      code: 'USAGE',
+      message: `the id of the worker has ${workerId.length} characters; expected 1 to 128; choose another --id`,
+    });
+    expect(sessions).toEqual([]);
+  });
+});
+
 describe('a checkpoint with broken keys', () => {
   it('is told to the coordinator, which lets the worker go; then it ends with the reason', async () => {
     const { session, end, states, defects } = await startWorld(withoutKeys());

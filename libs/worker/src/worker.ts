@@ -4,6 +4,7 @@ import { assert, OperatingError } from '@ultramem/invariant';
 import type { Kernels } from '@ultramem/kernels';
 import {
   codedError,
+  NAME_LENGTH_MAX,
   type Notice,
   PROTOCOL_MAX,
   PROTOCOL_MIN,
@@ -92,7 +93,12 @@ class WorkerProcess {
 
   /** The only loop that waits: connect, serve until the connection ends, again. */
   async run(): Promise<void> {
-    const { clock, random } = this.#options;
+    const { clock, random, workerId } = this.#options;
+    if (workerId === '' || workerId.length > NAME_LENGTH_MAX)
+      throw codedError(
+        'USAGE',
+        `the id of the worker has ${workerId.length} characters; expected 1 to ${NAME_LENGTH_MAX}; choose another --id`,
+      );
     this.#aloneSinceMs = clock.nowMs();
     while (!this.#left()) {
       try {
