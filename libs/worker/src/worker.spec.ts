@@ -197,10 +197,12 @@ describe('a checkpoint with broken keys', () => {
 describe('a coordinator that is not there', () => {
   it('is looked for with growing pauses until the time is up, then the worker ends with the reason', async () => {
     const dials: number[] = [];
+    const timeouts: number[] = [];
     const inner = createMemoryTransport();
     let nowMs = () => 0;
     const connect: Transport['connect'] = (url, options) => {
       dials.push(nowMs());
+      timeouts.push(options.timeoutMs);
       return inner.connect(url, options);
     };
     const { clock, end } = await startWorld(checkpoint, {
@@ -218,6 +220,7 @@ describe('a coordinator that is not there', () => {
     });
     const pauses = dials.slice(1).map((atMs, i) => atMs - (dials[i] ?? 0));
     expect(pauses.length).toBeGreaterThan(8);
+    expect([timeouts[0], timeouts.at(-1)]).toEqual([CONNECT_TIMEOUT_MS, 250]);
     for (const [i, pauseMs] of pauses.slice(0, -1).entries()) {
       expect(pauseMs).toBeLessThanOrEqual(Math.min(3_000, 100 * 2 ** (i + 1)));
       expect(pauseMs).toBeGreaterThanOrEqual(Math.min(3_000, 100 * 2 ** i) / 2);

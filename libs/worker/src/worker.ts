@@ -52,6 +52,8 @@ export interface Worker {
   leave(reason: string): Promise<void>;
 }
 
+/** For the last dial too, so that its failure says what is wrong there instead of that the time was up. */
+const DIAL_MS_MIN = 250;
 const BACKOFF = { firstMs: 100, maxMs: 3_000 };
 
 const ACCEPTED: ReadonlySet<RequestKind | Notice['kind']> = new Set([
@@ -102,7 +104,7 @@ class WorkerProcess {
     this.#aloneSinceMs = clock.nowMs();
     while (!this.#left()) {
       try {
-        await this.#serveOneConnection(Math.max(1, this.#remainingMs()));
+        await this.#serveOneConnection(Math.max(DIAL_MS_MIN, this.#remainingMs()));
       } catch (error) {
         if (!(error instanceof OperatingError)) throw error;
         if (this.#left()) return;
