@@ -1,13 +1,10 @@
-import type { Checkpoint } from '@ultramem/checkpoint';
-import type { Clock } from '@ultramem/environment';
 import type { MemoryLayer, MemoryLookup, Model } from '@ultramem/inference';
-import type { Kernels } from '@ultramem/kernels';
-import { LEASE_TERMS, type LeaseTerms } from '@ultramem/membership';
-import { type KeysMode, type Partition, planPartition } from '@ultramem/planner';
+import { LEASE_TERMS } from '@ultramem/membership';
+import { planPartition } from '@ultramem/planner';
 import { codedError, FIRST_MESSAGE_BYTES_MAX } from '@ultramem/protocol';
-import type { Tokenizer } from '@ultramem/tokenizer';
-import type { Connection, Listener, Transport } from '@ultramem/transport';
-import { Cluster, type ClusterEvent } from './cluster.ts';
+import type { Connection, Listener } from '@ultramem/transport';
+import { Cluster } from './cluster.ts';
+import type { CoordinatorOptions } from './coordinator-options.ts';
 import { type ClusterStatus, describeCluster } from './describe-cluster.ts';
 import { greet } from './greet.ts';
 import { KeyCost } from './key-cost.ts';
@@ -17,32 +14,6 @@ import { planTerms } from './plan-terms.ts';
 import { createClientServer } from './serve-client.ts';
 import { createShardedLookup } from './sharded-lookup.ts';
 import { Statistics } from './statistics.ts';
-
-export interface CoordinatorOptions {
-  transport: Transport;
-  host: string;
-  port: number;
-  clock: Clock;
-  kernels: Kernels;
-  checkpoint: Checkpoint;
-  /** Null: only the memory is served, to whoever holds the `Coordinator` (layer vectors have no transformer). */
-  tokenizer: Tokenizer | null;
-  workersWanted: number;
-  partition: Partition | 'auto';
-  keys: KeysMode;
-  token: string | null;
-  clusterId: string;
-  software: string;
-  /** For one lookup, all phases together. */
-  lookupDeadlineMs: number;
-  lease?: LeaseTerms;
-  frameBytesMax?: number;
-  processBytes: () => number;
-  onEvent: (event: CoordinatorEvent) => void;
-  onDefect: (error: unknown) => void;
-}
-
-export type CoordinatorEvent = ClusterEvent | { kind: 'loading'; loaded: number; total: number };
 
 export interface Coordinator {
   /** What workers and clients dial. */

@@ -2,7 +2,7 @@ import type { Member } from '@ultramem/membership';
 import { formatPartition } from '@ultramem/planner';
 import type { MessageOfKind } from '@ultramem/protocol';
 import type { Cluster } from './cluster.ts';
-import type { CoordinatorOptions } from './coordinator.ts';
+import type { CoordinatorOptions } from './coordinator-options.ts';
 import type { Statistics } from './statistics.ts';
 
 export type ClusterStatus = Omit<MessageOfKind<'cluster-status'>, 'id'>;

@@ -20,7 +20,7 @@ import {
 } from '@ultramem/transport';
 import { invalidHello } from './admit.ts';
 import type { Cluster } from './cluster.ts';
-import type { CoordinatorOptions } from './coordinator.ts';
+import type { CoordinatorOptions } from './coordinator-options.ts';
 
 /** A stranger has this long to say hello. */
 const HELLO_DEADLINE_MS = 10_000;

@@ -1,10 +1,6 @@
 export type { ClusterEvent } from './cluster.ts';
-export {
-  type Coordinator,
-  type CoordinatorEvent,
-  type CoordinatorOptions,
-  startCoordinator,
-} from './coordinator.ts';
+export { type Coordinator, startCoordinator } from './coordinator.ts';
+export type { CoordinatorEvent, CoordinatorOptions } from './coordinator-options.ts';
 export type { ClusterStatus } from './describe-cluster.ts';
 export type { Explanation } from './explain-lookup.ts';
 export { planTerms } from './plan-terms.ts';

@@ -3,11 +3,11 @@ import { present } from '@ultramem/invariant';
 import { gateWeights } from '@ultramem/kernels';
 import { type MemoryGeometry, rangeLength, type Selection, type ValueAddresses } from '@ultramem/ultramem';
 import { fanOut } from './fan-out.ts';
+import type { LookupCall } from './lookup-call.ts';
 import { mergeDots } from './merge-dots.ts';
 import { mergePartials, type Partial } from './merge-partials.ts';
 import { gatherRows, type RoutedEntries, routeEntries } from './route.ts';
 import { askShard, misfit, type ShardLink } from './shard-link.ts';
-import type { LookupCall } from './sharded-lookup.ts';
 
 /**
  * Pooled vectors `[tokenCount, poolBlocks, valueWidth]` from the owners of the selected slots. With v2's pre-values, owners of

@@ -10,8 +10,8 @@ import {
   SIDES,
 } from '@ultramem/ultramem';
 import { fanOut } from './fan-out.ts';
+import type { LookupCall } from './lookup-call.ts';
 import { askShard, misfit, type ShardLink } from './shard-link.ts';
-import type { LookupCall } from './sharded-lookup.ts';
 
 /** Best keys of the whole axes, scored where the keys are: every worker its rows, then an exact merge. */
 export async function scoreOnWorkers(

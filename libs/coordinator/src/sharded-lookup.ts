@@ -17,6 +17,7 @@ import {
   winnersPerToken,
 } from '@ultramem/ultramem';
 import type { KeyCost, ScorePlace } from './key-cost.ts';
+import type { LookupCall } from './lookup-call.ts';
 import { LookupTraffic } from './lookup-traffic.ts';
 import { poolOnWorkers } from './pool-phase.ts';
 import type { RoutingTable } from './routing-table.ts';
@@ -42,14 +43,6 @@ export interface ShardedLookupOptions {
 export interface ShardedAnswer extends LookupAnswer {
   scoredBy: ScorePlace;
   traffic: LookupTraffic;
-}
-
-/** One lookup under way: who owns what (fixed at its start), until when, and what it cost so far. */
-export interface LookupCall {
-  readonly table: RoutingTable;
-  readonly clock: Clock;
-  readonly deadlineAtMs: number;
-  readonly traffic: LookupTraffic;
 }
 
 /**

@@ -10,12 +10,8 @@ import {
   openChannel,
   type Transport,
 } from '@ultramem/transport';
-import {
-  type Coordinator,
-  type CoordinatorEvent,
-  type CoordinatorOptions,
-  startCoordinator,
-} from '../src/coordinator.ts';
+import { type Coordinator, startCoordinator } from '../src/coordinator.ts';
+import type { CoordinatorEvent, CoordinatorOptions } from '../src/coordinator-options.ts';
 import { honestShard } from './honest-shard.ts';
 
 export const LEASE = { heartbeatMs: 1_000, leaseMs: 5_000 };

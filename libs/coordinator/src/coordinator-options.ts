@@ -1,0 +1,34 @@
+import type { Checkpoint } from '@ultramem/checkpoint';
+import type { Clock } from '@ultramem/environment';
+import type { Kernels } from '@ultramem/kernels';
+import type { LeaseTerms } from '@ultramem/membership';
+import type { KeysMode, Partition } from '@ultramem/planner';
+import type { Tokenizer } from '@ultramem/tokenizer';
+import type { Transport } from '@ultramem/transport';
+import type { ClusterEvent } from './cluster.ts';
+
+export interface CoordinatorOptions {
+  transport: Transport;
+  host: string;
+  port: number;
+  clock: Clock;
+  kernels: Kernels;
+  checkpoint: Checkpoint;
+  /** Null: only the memory is served, to whoever holds the `Coordinator` (layer vectors have no transformer). */
+  tokenizer: Tokenizer | null;
+  workersWanted: number;
+  partition: Partition | 'auto';
+  keys: KeysMode;
+  token: string | null;
+  clusterId: string;
+  software: string;
+  /** For one lookup, all phases together. */
+  lookupDeadlineMs: number;
+  lease?: LeaseTerms;
+  frameBytesMax?: number;
+  processBytes: () => number;
+  onEvent: (event: CoordinatorEvent) => void;
+  onDefect: (error: unknown) => void;
+}
+
+export type CoordinatorEvent = ClusterEvent | { kind: 'loading'; loaded: number; total: number };
