@@ -9,5 +9,6 @@ export default defineConfig({
     include: ['{apps,libs,test}/**/*.spec.ts'],
     exclude: ['**/node_modules/**', 'test/consumer/**'],
     testTimeout: 30_000,
+    maxWorkers: 2, // also where there are only two cores: most of the time goes into waiting for processes
   },
 });

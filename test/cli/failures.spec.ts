@@ -59,11 +59,6 @@ describe('everything else that fails ends with 1', () => {
       'more workers (65) than columns (64)',
     ],
     [
-      plan('--workers', '257', '--keys', 'workers'),
-      'PLAN_IMPOSSIBLE',
-      'more workers (257) than keys per axis (256)',
-    ],
-    [
       plan('--workers', '2', '--coordinator-memory', '1KiB'),
       'PLAN_IMPOSSIBLE',
       'on the coordinator, which may use 1 KiB',

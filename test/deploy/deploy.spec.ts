@@ -54,7 +54,7 @@ describe('command lines in deploy', () => {
   });
 
   it('would be reported with an unknown verb', () => {
-    expect(() => cliFlags('nonsense')).toThrow('`ultramem nonsense` is no verb');
+    expect(() => cliFlags('nonsense')).toThrow("unknown command 'nonsense'");
   });
 });
 
