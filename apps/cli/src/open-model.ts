@@ -19,7 +19,7 @@ export async function openModel(
   const directory = fileDirectory(path);
   const checkpoint = await openCheckpoint(directory, { parts: 'all' });
   const tokenizer = await openTokenizer(directory, checkpoint.config.vocabSize);
-  const kernels = createReferenceKernels();
+  const kernels = createReferenceKernels(systemClock.breathe);
   const dense = await loadDense(checkpoint, kernels, onProgress);
   const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
   const lookUp = await createLocalLookup({ checkpoint, kernels, memoryLayers });

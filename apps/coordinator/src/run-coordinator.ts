@@ -55,7 +55,7 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     ...flags,
     transport: createWsTransport(),
     clock: systemClock,
-    kernels: createReferenceKernels(),
+    kernels: createReferenceKernels(systemClock.breathe),
     checkpoint,
     tokenizer,
     clusterId: `cluster-${randomHex(4)}`,

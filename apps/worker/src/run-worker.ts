@@ -50,7 +50,7 @@ export async function runWorker(flags: WorkerFlags): Promise<void> {
     transport: createWsTransport(),
     clock: systemClock,
     random: createRandom(randomSeed()),
-    kernels: createReferenceKernels(),
+    kernels: createReferenceKernels(systemClock.breathe),
     checkpoint,
     coordinatorUrl: flags.coordinatorUrl,
     connectTimeoutMs: flags.connectTimeoutMs,

@@ -142,7 +142,7 @@ function inProcessWorker(world: World, coordinator: Coordinator, index: number):
 }
 
 function kernelsNamed(backend: string): Kernels {
-  if (backend === 'auto' || backend === 'reference') return createReferenceKernels();
+  if (backend === 'auto' || backend === 'reference') return createReferenceKernels(systemClock.breathe);
   throw new OperatingError(
     'USAGE',
     `the backend is ${JSON.stringify(backend)}; expected auto or reference within one process; correct it, or leave inProcess out`,

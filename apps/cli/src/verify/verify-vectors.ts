@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
+import { systemClock } from '@ultramem/environment-system';
 import {
   createLocalLookup,
   layerVectorCheckpoint,
@@ -61,7 +62,7 @@ export async function verifyVectorFile(
   try {
     for (const [fileName, content] of files) await writeFile(join(modelPath, fileName), content);
     const checkpoint = await openCheckpoint(fileDirectory(modelPath), { parts: 'memory' });
-    const kernels = createReferenceKernels();
+    const kernels = createReferenceKernels(systemClock.breathe);
     const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
     const local = await createLocalLookup({ checkpoint, kernels, memoryLayers });
     try {

@@ -1,12 +1,13 @@
 import { assert } from '@ultramem/invariant';
 import type { AttendRequest } from '../kernels.ts';
 import { dot } from './multiply-rows.ts';
+import type { Turns } from './turns.ts';
 
 /**
  * Causal softmax attention (SEMANTICS 2.2 step 5), `[queryCount, headCount, headWidth]`. f64 inside; each query is
  * computed alone, so results do not depend on how many tokens a step has.
  */
-export function attend(request: AttendRequest): Float32Array {
+export async function attend(turns: Turns, request: AttendRequest): Promise<Float32Array> {
   const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
     request;
   assert(
@@ -22,7 +23,7 @@ export function attend(request: AttendRequest): Float32Array {
   const weights = new Float64Array(keyCount);
   const sums = new Float64Array(headWidth);
   const stride = kvHeadCount * headWidth;
-  for (let i = 0; i < queryCount; i++)
+  for (let i = 0; i < queryCount; i++) {
     for (let head = 0; head < headCount; head++) {
       const position = keyCount - queryCount + i;
       const queryAt = (i * headCount + head) * headWidth;
@@ -41,6 +42,9 @@ export function attend(request: AttendRequest): Float32Array {
       }
       for (let c = 0; c < headWidth; c++) result[queryAt + c] = sums[c];
     }
+    const pause = turns(2 * headCount * keyCount * headWidth);
+    if (pause !== null) await pause;
+  }
   return result;
 }
 

@@ -2,17 +2,19 @@ import { assert } from '@ultramem/invariant';
 import type { Matrix } from '../kernels.ts';
 import { ownMatrix } from './load-matrix.ts';
 import { multiplyRows } from './multiply-rows.ts';
+import type { Turns } from './turns.ts';
 
 /** Weight rows taken through all rows of x before the next ones, so that they come out of the cache. */
 const BLOCK_ROWS = 16;
 
 /** `x weightᵀ + bias`: x `[rowCount, columns]` to `[rowCount, rows]`, bias `[rows]`. */
-export function matmul(
+export async function matmul(
+  turns: Turns,
   handle: Matrix,
   x: Float32Array,
   rowCount: number,
   bias: Float32Array | null,
-): Float32Array {
+): Promise<Float32Array> {
   const { elements: weight, rows, columns } = ownMatrix(handle);
   assert(x.length === rowCount * columns, 'x has one row of the weight columns per batch row');
   assert(bias === null || bias.length === rows, 'a bias has one entry per weight row');
@@ -20,7 +22,7 @@ export function matmul(
   for (let firstRow = 0; firstRow < rows; firstRow += BLOCK_ROWS) {
     const blockRows = Math.min(BLOCK_ROWS, rows - firstRow);
     const blockBias = bias === null ? null : bias.subarray(firstRow, firstRow + blockRows);
-    for (let r = 0; r < rowCount; r++)
+    for (let r = 0; r < rowCount; r++) {
       multiplyRows({
         weight,
         columns,
@@ -32,6 +34,9 @@ export function matmul(
         into: result,
         intoAt: r * rows + firstRow,
       });
+      const pause = turns(blockRows * columns);
+      if (pause !== null) await pause;
+    }
   }
   return result;
 }

@@ -4,6 +4,7 @@ import { gateWeights } from '../gate-weights.ts';
 import type { PoolRequest, ValueTable } from '../kernels.ts';
 import { assertEntries, dotRows } from './dot-rows.ts';
 import { localRow, ownValues, type ReferenceValues, rowBuffer } from './load-values.ts';
+import type { Turns } from './turns.ts';
 
 /**
  * Weighted sums of slots per token and block, `[tokenCount, blockCount, table columns]` (SEMANTICS 4.6, 5.5, 5.6). Entries
@@ -11,7 +12,7 @@ import { localRow, ownValues, type ReferenceValues, rowBuffer } from './load-val
  *
  * @throws OperatingError SLOT_OUT_OF_RANGE, BLOCK_OUT_OF_RANGE.
  */
-export function pool(handle: ValueTable, request: PoolRequest): Float32Array {
+export async function pool(turns: Turns, handle: ValueTable, request: PoolRequest): Promise<Float32Array> {
   const table = ownValues(handle);
   const { tokenCount, entryStart, slot, block, blockCount, weight, coreCount } = request;
   assertEntries(request);
@@ -38,6 +39,8 @@ export function pool(handle: ValueTable, request: PoolRequest): Float32Array {
       }
     }
     result.set(sums, token * sums.length);
+    const pause = turns((entryStart[token + 1] - entryStart[token]) * width);
+    if (pause !== null) await pause;
   }
   return result;
 }

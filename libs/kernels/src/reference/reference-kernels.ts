@@ -8,19 +8,25 @@ import { matmul } from './matmul.ts';
 import { pool } from './pool.ts';
 import { scoreKeys } from './score-keys.ts';
 import { selectGrid } from './select-grid.ts';
+import { createTurns } from './turns.ts';
 
-/** Plain TypeScript with double accumulation: always there, and what other backends are held against. */
-export function createReferenceKernels(): Kernels {
+/**
+ * Plain TypeScript with double accumulation: always there, and what other backends are held against.
+ *
+ * @param breathe awaited in the middle of long computations, so that sockets are served (`Clock.breathe`)
+ */
+export function createReferenceKernels(breathe: (() => Promise<void>) | null = null): Kernels {
+  const turns = createTurns(breathe);
   return {
     backend: 'reference',
     loadMatrix,
     loadKeys,
     loadValues,
-    matmul: async (weight, x, rowCount, bias) => matmul(weight, x, rowCount, bias),
-    attend: async (request) => attend(request),
-    scoreKeys: async (keys, request) => scoreKeys(keys, request),
+    matmul: (weight, x, rowCount, bias) => matmul(turns, weight, x, rowCount, bias),
+    attend: (request) => attend(turns, request),
+    scoreKeys: (keys, request) => scoreKeys(turns, keys, request),
     selectGrid: async (request) => selectGrid(request),
-    pool: async (values, request) => pool(values, request),
+    pool: (values, request) => pool(turns, values, request),
     dotRows: async (table, request) => dotRows(table, request),
   };
 }

@@ -3,6 +3,7 @@ import { type Candidates, collapseScore, rangeLength, SIDES, topK } from '@ultra
 import type { KeyTable, ScoreRequest } from '../kernels.ts';
 import { ownKeys } from './load-keys.ts';
 import { multiplyRows } from './multiply-rows.ts';
+import type { Turns } from './turns.ts';
 
 /**
  * Refined scores and the best `k` keys of every token, head and side (SEMANTICS 4.2, 4.3). Refined scores are rounded to
@@ -10,7 +11,7 @@ import { multiplyRows } from './multiply-rows.ts';
  *
  * @throws OperatingError NON_FINITE_SCORE when a score is NaN.
  */
-export function scoreKeys(handle: KeyTable, request: ScoreRequest): Candidates {
+export async function scoreKeys(turns: Turns, handle: KeyTable, request: ScoreRequest): Promise<Candidates> {
   const { elements: keys, headCount, range, width, rank } = ownKeys(handle);
   const { query, tokenCount, groupCount, groupOfHead, collapse, k } = request;
   assert(
@@ -63,6 +64,8 @@ export function scoreKeys(handle: KeyTable, request: ScoreRequest): Candidates {
         result.index[at + j] = range.start + key;
         for (let r = 0; r < rank; r++) result.refined[(at + j) * rank + r] = refined[key * rank + r];
       }
+      const pause = turns(keyCount * rank * width);
+      if (pause !== null) await pause;
     }
   }
   return result;
