@@ -6,6 +6,7 @@ import {
   type LookupRequest,
   type Model,
   parseSampling,
+  WINDOWS_PER_PASS,
 } from '@ultramem/inference';
 import { assert, present } from '@ultramem/invariant';
 import type { Plan } from '@ultramem/planner';
@@ -15,11 +16,9 @@ import type { AnswerBody, RequestContext } from '@ultramem/transport';
 import type { Cluster } from './cluster.ts';
 import type { ClusterStatus } from './describe-cluster.ts';
 import { explainLookup } from './explain-lookup.ts';
+import { createRunBudget, type RunBudget } from './run-budget.ts';
 import type { ShardedAnswer } from './sharded-lookup.ts';
 import type { Statistics } from './statistics.ts';
-
-/** Generations and evaluations under way at once; every one holds a key/value cache. */
-const RUNS_MAX = 64;
 
 /** What clients can ask for. */
 export interface ClientServices {
@@ -37,37 +36,26 @@ export function createClientServer(
   services: ClientServices,
 ): (request: Request, context: RequestContext) => Promise<AnswerBody> {
   const { model, tokenizer } = services;
-  let runs = 0;
-  const running = async (run: () => Promise<AnswerBody>): Promise<AnswerBody> => {
-    if (runs >= RUNS_MAX)
-      throw codedError(
-        'OVERLOADED',
-        `${runs} generations are under way; expected at most ${RUNS_MAX}; ask again in a moment, or give one request several prompts`,
-      );
-    runs++;
-    try {
-      return await run();
-    } finally {
-      runs--;
-    }
-  };
+  const budget = createRunBudget(model.dense.config);
   return async (request, context) => {
     switch (request.kind) {
       case 'generate':
-        return running(() => serveGenerate(services, request, context));
-      case 'evaluate':
-        return running(() => serveEvaluate(services, request, context));
+        return serveGenerate(services, budget, request, context);
+      case 'evaluate': {
+        const window = Math.min(request.contextLength, request.tokenIds.length);
+        const windows = Array.from({ length: WINDOWS_PER_PASS }, () => window);
+        return budget.run(windows, () => serveEvaluate(services, request, context));
+      }
       case 'tokenize':
         return { kind: 'tokens', tokenIds: Uint32Array.from(tokenizer.encode(request.text)) };
       case 'explain': {
         const tokenText = (tokenId: number) => tokenizer.decode([tokenId]);
         const { position, layer } = request;
-        return explainLookup(model, services.lookUp, readyPlan(services.cluster), {
-          tokenIds: tokenizer.encode(request.text),
-          tokenText,
-          position,
-          layer,
-        });
+        const tokenIds = tokenizer.encode(request.text);
+        const plan = readyPlan(services.cluster);
+        return budget.run([tokenIds.length], () =>
+          explainLookup(model, services.lookUp, plan, { tokenIds, tokenText, position, layer }),
+        );
       }
       case 'status':
         return services.status();
@@ -77,15 +65,26 @@ export function createClientServer(
   };
 }
 
-async function serveGenerate(
+function serveGenerate(
+  services: ClientServices,
+  budget: RunBudget,
+  request: MessageOfKind<'generate'>,
+  context: RequestContext,
+): Promise<AnswerBody> {
+  const prompts = request.prompts.map(
+    ({ text, ids }) => ids ?? services.tokenizer.encode(present(text, 'a prompt has ids or text')),
+  );
+  const lengths = prompts.map((prompt) => prompt.length + request.maxTokens);
+  return budget.run(lengths, () => continuePrompts(services, prompts, request, context));
+}
+
+async function continuePrompts(
   { model, tokenizer, statistics }: ClientServices,
+  prompts: readonly (readonly number[])[],
   request: MessageOfKind<'generate'>,
   context: RequestContext,
 ): Promise<AnswerBody> {
   const startMs = model.clock.nowMs();
-  const prompts = request.prompts.map(
-    ({ text, ids }) => ids ?? tokenizer.encode(present(text, 'a prompt has ids or text')),
-  );
   const streams = prompts.map(() => tokenizer.createStream());
   const counts = prompts.map(() => 0);
   const { temperature, topK, topP, seed, stopAtEos } = request;

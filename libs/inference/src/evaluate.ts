@@ -22,7 +22,7 @@ export interface Evaluation {
 }
 
 /** Windows that one pass takes together: enough rows for the matrices, few enough to report progress. */
-const WINDOWS_PER_PASS = 4;
+export const WINDOWS_PER_PASS = 4;
 
 /**
  * Next-token loss of a text. Consecutive windows, each starting afresh: window w has the inputs `ids[w c .. w c + c - 1]` and the
