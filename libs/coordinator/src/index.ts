@@ -2,5 +2,5 @@ export type { ClusterEvent } from './cluster.ts';
 export { type Coordinator, startCoordinator } from './coordinator.ts';
 export type { CoordinatorEvent, CoordinatorOptions } from './coordinator-options.ts';
 export type { ClusterStatus } from './describe-cluster.ts';
-export type { Explanation } from './explain-lookup.ts';
+export type { Explanation } from './describe-lookup.ts';
 export { planTerms } from './plan-terms.ts';

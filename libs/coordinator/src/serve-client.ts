@@ -1,6 +1,7 @@
 import type { Clock } from '@ultramem/environment';
 import {
   evaluate,
+  explainLookup,
   generate,
   hiddenFraction,
   type LookupRequest,
@@ -15,7 +16,7 @@ import type { Tokenizer } from '@ultramem/tokenizer';
 import type { AnswerBody, RequestContext } from '@ultramem/transport';
 import type { Cluster } from './cluster.ts';
 import type { ClusterStatus } from './describe-cluster.ts';
-import { explainLookup } from './explain-lookup.ts';
+import { describeLookup } from './describe-lookup.ts';
 import { createRunBudget, type RunBudget } from './run-budget.ts';
 import type { ShardedAnswer } from './sharded-lookup.ts';
 import type { Statistics } from './statistics.ts';
@@ -48,15 +49,8 @@ export function createClientServer(
       }
       case 'tokenize':
         return { kind: 'tokens', tokenIds: Uint32Array.from(tokenizer.encode(request.text)) };
-      case 'explain': {
-        const tokenText = (tokenId: number) => tokenizer.decode([tokenId]);
-        const { position, layer } = request;
-        const tokenIds = tokenizer.encode(request.text);
-        const plan = readyPlan(services.cluster);
-        return budget.run([tokenIds.length], () =>
-          explainLookup(model, services.lookUp, plan, { tokenIds, tokenText, position, layer }),
-        );
-      }
+      case 'explain':
+        return serveExplain(services, budget, request);
       case 'status':
         return services.status();
       default:
@@ -135,6 +129,20 @@ async function serveEvaluate(
     elapsedMs: model.clock.nowMs() - startMs,
     hiddenFraction: hiddenFraction(timing),
   };
+}
+
+async function serveExplain(
+  { model, lookUp, tokenizer, cluster }: ClientServices,
+  budget: RunBudget,
+  request: MessageOfKind<'explain'>,
+): Promise<AnswerBody> {
+  const { position, layer } = request;
+  const tokenIds = tokenizer.encode(request.text);
+  const plan = readyPlan(cluster);
+  const explained = await budget.run([tokenIds.length], () =>
+    explainLookup(model, lookUp, { tokenIds, position, layer }),
+  );
+  return describeLookup(explained, plan, tokenizer.decode([explained.token.tokenId]));
 }
 
 /** Nobody waits any more: computing on would only slow the others. */
