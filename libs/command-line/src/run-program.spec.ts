@@ -44,7 +44,10 @@ describe('wrong usage is one line and exit code 2:', () => {
     ['an unknown option of the program', ['--nothing'], "unknown option '--nothing'"],
   ])('%s', async (_, argv, what) => {
     const { stdout, stderr, exitCode } = await run(argv);
-    expect(stderr).toBe(`error USAGE: ${what}; expected the flags of tool --help; correct the command\n`);
+    const command = ['serve', 'status'].includes(argv[0]) ? `tool ${argv[0]}` : 'tool';
+    expect(stderr).toBe(
+      `error USAGE: ${what}; expected the flags of ${command} --help; correct the command\n`,
+    );
     expect([stdout, exitCode]).toEqual(['', 2]);
   });
 

@@ -15,15 +15,15 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
   try {
     await program.parseAsync(knownOrBare(program, argv), { from: 'user' });
   } catch (error) {
-    process.exitCode = reportFailure(error, program);
+    process.exitCode = reportFailure(error, program, argv[0]);
   }
 }
 
 /** Writes the error line (or stack) and gives the exit code. */
-export function reportFailure(error: unknown, program: Command | null = null): number {
+export function reportFailure(error: unknown, program: Command | null = null, verb = ''): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0; // --help, --version
-    process.stderr.write(`error USAGE: ${usageMessage(error, program)}\n`);
+    process.stderr.write(`error USAGE: ${usageMessage(error, program, verb)}\n`);
     return EXIT_USAGE;
   }
   if (error instanceof OperatingError) {
@@ -42,14 +42,15 @@ export function stopOnDefect(error: unknown): void {
   process.exit(reportFailure(error));
 }
 
-function usageMessage(error: CommanderError, program: Command | null): string {
+function usageMessage(error: CommanderError, program: Command | null, verb: string): string {
   const name = program?.name() ?? 'the command';
   if (error.code === 'commander.help')
     return `no command was given; expected ${program?.commands.map((child) => child.name()).join(', ')}; see ${name} --help`;
   const what = error.message
     .replace(/^error: /, '')
     .replace(/\.?\s*(\(.*\))?$/s, (end) => end.replace(/[.\n]/g, ' ').trimEnd());
-  return `${oneLine(what)}; expected the flags of ${name} --help; correct the command`;
+  const known = program?.commands.some((child) => child.name() === verb) ? ` ${verb}` : '';
+  return `${oneLine(what)}; expected the flags of ${name}${known} --help; correct the command`;
 }
 
 /** An unknown command alone, without the `help` or `--help` for which commander would show the program's and succeed. */
