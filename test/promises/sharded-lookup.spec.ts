@@ -1,4 +1,4 @@
-// DESIGN section 3, "Promises", on random models, partitions, worker counts and memory sizes.
+// What the README promises, on random models, partitions, worker counts and memory sizes.
 import { createRandom } from '@ultramem/environment';
 import {
   createLocalLookup,

@@ -8,7 +8,7 @@ const SAMPLES_FIRST = 2;
 const CALLS_BETWEEN_CHECKS = 64;
 
 /**
- * Chooses where keys are scored, per call, from measured costs (DESIGN section 3, `keys: auto`). Calls are grouped by the
+ * Chooses where keys are scored, per call, from measured costs (`keys: auto`). Calls are grouped by the
  * power of two of their token count; in each group both places are tried, then the cheaper one is taken and the other
  * looked at again now and then, because the load of machines changes. The answer is the same either way.
  */

@@ -8,7 +8,7 @@ export interface Partial {
 }
 
 /**
- * Pooled vectors of the batch `[tokenCount, blockCount, width]` from the shards' partials (DESIGN section 3, step 6).
+ * Pooled vectors of the batch `[tokenCount, blockCount, width]` from the shards' partials.
  * Column ranges are put side by side; row ranges are added in the order given, in f64, and rounded once. So one row range
  * keeps every bit of one process, and several give the same bits in every run.
  */

@@ -12,7 +12,7 @@ export interface RoutedEntries {
 }
 
 /**
- * Groups the winners of a batch by the row range that owns their slot (DESIGN section 3, step 4). One group per row
+ * Groups the winners of a batch by the row range that owns their slot (ARCHITECTURE, one lookup, step 6). One group per row
  * range, in row order, also when nothing was hit; under `columns` there is one range and all shards answer for it.
  */
 export function routeEntries(

@@ -46,7 +46,7 @@ export interface ShardedAnswer extends LookupAnswer {
 }
 
 /**
- * Turns one lookup into shard requests and one answer (DESIGN section 3): score, merge top-k, route, pool, merge partials.
+ * Turns one lookup into shard requests and one answer (ARCHITECTURE, one lookup): score, merge top-k, route, pool, merge partials.
  * The answer equals the one of a single process, or the promise rejects; never part of it.
  *
  * @throws OperatingError NOT_READY, SHARD_UNAVAILABLE, DEADLINE_EXCEEDED, STALE_EPOCH, NON_FINITE_SCORE

@@ -27,7 +27,7 @@ export interface Plan {
 
 /**
  * Chooses how to cut a model's tables over the given workers: the fastest predicted candidate that fits, among those the request
- * allows (DESIGN section 3). The same request gives the same plan.
+ * allows. The same request gives the same plan.
  *
  * @throws OperatingError PLAN_IMPOSSIBLE when nothing that the request allows fits, with the numbers and what to do.
  */

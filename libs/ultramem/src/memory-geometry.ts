@@ -186,7 +186,7 @@ export function queryGroupOfHead(geometry: MemoryGeometry, head: number): number
   return geometry.family === 'memory_plus' ? head : Math.floor(head / 2);
 }
 
-/** Winners per token: heads times top-k [m of DESIGN section 3]. */
+/** Winners per token: heads times top-k. */
 export function winnersPerToken(geometry: MemoryGeometry): number {
   return geometry.headCount * geometry.topK;
 }

@@ -5,7 +5,7 @@ import { topK } from './top-k.ts';
 
 /**
  * Exact union of the workers' candidates: each part holds the best of its own key rows, so the best `topK` of all keys
- * are among them (DESIGN section 3, step 3). The parts' key ranges must not overlap; their order does not matter.
+ * are among them. The parts' key ranges must not overlap; their order does not matter.
  */
 export function mergeCandidates(
   geometry: MemoryGeometry,
