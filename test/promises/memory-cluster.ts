@@ -1,5 +1,5 @@
 // A whole cluster in this process, over the in-memory transport, on a checkpoint that exists only here.
-import { type Checkpoint, memoryDirectory, openCheckpoint, synthCheckpoint } from '@ultramem/checkpoint';
+import type { Checkpoint } from '@ultramem/checkpoint';
 import { type Coordinator, startCoordinator } from '@ultramem/coordinator';
 import { type Clock, createRandom } from '@ultramem/environment';
 import { systemClock } from '@ultramem/environment-system';
@@ -14,18 +14,6 @@ export interface MemoryCluster {
   workers: Worker[];
   startWorker(index: number): void;
   stop(): Promise<void>;
-}
-
-/** A seeded checkpoint in memory; `config` in the reference's keys. */
-export async function synthesise(config: Record<string, unknown>, seed: number): Promise<Checkpoint> {
-  const pieces: Uint8Array[] = [];
-  const sink = { write: async (bytes: Uint8Array) => void pieces.push(bytes.slice()) };
-  await synthCheckpoint(config, { seed, dtype: seed % 2 === 0 ? 'BF16' : 'F32' }, sink);
-  const files = new Map<string, string | Uint8Array>([
-    ['config.json', JSON.stringify(config)],
-    ['model.safetensors', Buffer.concat(pieces)],
-  ]);
-  return openCheckpoint(memoryDirectory('synthetic', files), { parts: 'all' });
 }
 
 export async function startMemoryCluster(

@@ -1,8 +1,9 @@
 // Nothing below the adapters touches the world: two runs of a whole cluster with the same inputs are the same run.
+import { syntheticCheckpoint } from '@ultramem/checkpoint/synthetic';
 import { ManualClock } from '@ultramem/environment';
 import { generate, parseSampling } from '@ultramem/inference';
 import { expect, it } from 'vitest';
-import { startMemoryCluster, synthesise } from './memory-cluster.ts';
+import { startMemoryCluster } from './memory-cluster.ts';
 
 const MODEL = {
   d_model: 16,
@@ -31,7 +32,7 @@ async function run(): Promise<{ log: string[]; tokens: number[] }> {
   const note = (source: string, event: object): void => {
     log.push(`${clock.nowMs()} ${source} ${JSON.stringify(event)}`);
   };
-  const checkpoint = await synthesise(MODEL, 5);
+  const checkpoint = await syntheticCheckpoint(MODEL, { seed: 5, dtype: 'F32' });
   const cluster = await startMemoryCluster(checkpoint, {
     partition: 'slots',
     keys: 'workers',

@@ -1,4 +1,5 @@
 // What the README promises, on random models, partitions, worker counts and memory sizes.
+import { syntheticCheckpoint } from '@ultramem/checkpoint/synthetic';
 import { createRandom } from '@ultramem/environment';
 import {
   createLocalLookup,
@@ -10,7 +11,7 @@ import { createReferenceKernels } from '@ultramem/kernels';
 import type { MemoryGeometry } from '@ultramem/ultramem';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { startMemoryCluster, synthesise } from './memory-cluster.ts';
+import { startMemoryCluster } from './memory-cluster.ts';
 
 const WIDTH = 16;
 const dense = {
@@ -105,7 +106,10 @@ describe('a sharded lookup', () => {
       fc.asyncProperty(
         scenario,
         async ({ model, seed, partition, capacities, keys, tokenCount, smallFrames }) => {
-          const checkpoint = await synthesise(model, seed);
+          const checkpoint = await syntheticCheckpoint(model, {
+            seed,
+            dtype: seed % 2 === 0 ? 'BF16' : 'F32',
+          });
           const geometry = checkpoint.geometry;
           if (geometry === null) throw new Error('these models have memory');
           const kernels = createReferenceKernels();

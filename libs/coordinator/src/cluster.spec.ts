@@ -1,4 +1,5 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
+import { syntheticCheckpoint, V1_MODEL } from '@ultramem/checkpoint/synthetic';
 import { OperatingError } from '@ultramem/invariant';
 import { planPartition, sliceBytes } from '@ultramem/planner';
 import { createMemoryTransport, type Transport } from '@ultramem/transport';
@@ -12,12 +13,11 @@ import {
   startWorld,
   type World,
 } from '../test/scripted-cluster.ts';
-import { synthesise, V1_MODEL } from '../test/small-model.ts';
 import { planTerms } from './plan-terms.ts';
 
 let checkpoint: Checkpoint;
 beforeAll(async () => {
-  checkpoint = await synthesise(V1_MODEL);
+  checkpoint = await syntheticCheckpoint(V1_MODEL, { seed: 1, dtype: 'F32' });
 });
 
 const start = (workersWanted: number, options: Parameters<typeof startWorld>[1] | object = {}) =>
@@ -327,7 +327,10 @@ describe('a model that no workers could hold in this shape', () => {
   it('is refused before anybody waits', async () => {
     const partition = { kind: 'grid', rowParts: 2, columnParts: 2 } as const;
     await expect(start(3, { partition })).rejects.toMatchObject({ code: 'PLAN_IMPOSSIBLE' });
-    const plain = await synthesise({ ...V1_MODEL, mem_insert_way: 'no_mem' });
+    const plain = await syntheticCheckpoint(
+      { ...V1_MODEL, mem_insert_way: 'no_mem' },
+      { seed: 1, dtype: 'F32' },
+    );
     await expect(startWorld(plain, { workersWanted: 1 })).rejects.toMatchObject({
       code: 'PLAN_IMPOSSIBLE',
       message: expect.stringContaining('no memory layers'),

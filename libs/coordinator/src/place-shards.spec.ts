@@ -1,7 +1,7 @@
+import { syntheticCheckpoint, V1_MODEL } from '@ultramem/checkpoint/synthetic';
 import { applyEvent, type ClusterView, EMPTY_VIEW } from '@ultramem/membership';
 import { type Plan, sliceBytes } from '@ultramem/planner';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { synthesise, V1_MODEL } from '../test/small-model.ts';
 import { type PlanTerms, placeShards, planMembers } from './place-shards.ts';
 import { planTerms } from './plan-terms.ts';
 
@@ -10,7 +10,11 @@ let plan: Plan;
 let need: number;
 
 beforeAll(async () => {
-  terms = planTerms(await synthesise(V1_MODEL), { kind: 'slots' }, 'coordinator');
+  terms = planTerms(
+    await syntheticCheckpoint(V1_MODEL, { seed: 1, dtype: 'F32' }),
+    { kind: 'slots' },
+    'coordinator',
+  );
   plan = planMembers(members('a', 'b'), 2, terms)!;
   need = Math.max(...plan.slices.map((slice) => sliceBytes(terms.geometry, terms.bytes, slice)));
 });

@@ -1,10 +1,10 @@
+import { syntheticCheckpoint, V1_MODEL, V2_MODEL } from '@ultramem/checkpoint/synthetic';
 import { coordinatorBytes } from '@ultramem/planner';
 import { expect, it } from 'vitest';
-import { synthesise, V1_MODEL, V2_MODEL } from '../test/small-model.ts';
 import { ASSUMED_LINK, ASSUMED_RATES, planTerms } from './plan-terms.ts';
 
 it('takes element sizes and dense bytes from the stored tensors', async () => {
-  const checkpoint = await synthesise(V1_MODEL);
+  const checkpoint = await syntheticCheckpoint(V1_MODEL, { seed: 1, dtype: 'F32' });
   const terms = planTerms(checkpoint, 'auto', 'workers');
   let elements = 0;
   for (const [name, { shape }] of checkpoint.tensors)
@@ -23,12 +23,17 @@ it('takes element sizes and dense bytes from the stored tensors', async () => {
 });
 
 it('halves what is stored in two bytes, pre-values included', async () => {
-  const stored = await synthesise(V2_MODEL, 'BF16');
+  const stored = await syntheticCheckpoint(V2_MODEL, { seed: 1, dtype: 'BF16' });
   expect(planTerms(stored, 'auto', 'auto').bytes).toMatchObject({ value: 2, pre: 2 });
-  expect(planTerms(await synthesise(V2_MODEL), 'auto', 'auto').bytes).toMatchObject({ value: 4, pre: 4 });
+  expect(
+    planTerms(await syntheticCheckpoint(V2_MODEL, { seed: 1, dtype: 'F32' }), 'auto', 'auto').bytes,
+  ).toMatchObject({ value: 4, pre: 4 });
 });
 
 it('is of no use without memory layers', async () => {
-  const checkpoint = await synthesise({ ...V1_MODEL, mem_insert_way: 'no_mem' });
+  const checkpoint = await syntheticCheckpoint(
+    { ...V1_MODEL, mem_insert_way: 'no_mem' },
+    { seed: 1, dtype: 'F32' },
+  );
   expect(() => planTerms(checkpoint, 'auto', 'auto')).toThrow('memory layers');
 });

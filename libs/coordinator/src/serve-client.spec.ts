@@ -1,4 +1,5 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
+import { syntheticCheckpoint, V1_MODEL } from '@ultramem/checkpoint/synthetic';
 import { ManualClock } from '@ultramem/environment';
 import {
   createLocalLookup,
@@ -22,7 +23,6 @@ import {
   startWorld,
   type WorkerScript,
 } from '../test/scripted-cluster.ts';
-import { synthesise, V1_MODEL } from '../test/small-model.ts';
 
 const RUNS_MAX = 64;
 const PROMPT = 'ab';
@@ -46,7 +46,7 @@ let checkpoint: Checkpoint;
 let local: Model;
 
 beforeAll(async () => {
-  checkpoint = await synthesise(V1_MODEL);
+  checkpoint = await syntheticCheckpoint(V1_MODEL, { seed: 1, dtype: 'F32' });
   const kernels = createReferenceKernels();
   const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
   const lookUp = await createLocalLookup({ checkpoint, kernels, memoryLayers });

@@ -1,4 +1,5 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
+import { syntheticCheckpoint, V1_MODEL, V2_MODEL } from '@ultramem/checkpoint/synthetic';
 import { createRandom, ManualClock } from '@ultramem/environment';
 import {
   createLocalLookup,
@@ -18,7 +19,6 @@ import {
   startWorld,
   type WorkerScript,
 } from '../test/scripted-cluster.ts';
-import { synthesise, V1_MODEL, V2_MODEL } from '../test/small-model.ts';
 import { tokensPerFrame } from './sharded-lookup.ts';
 
 const TOKENS = 3;
@@ -26,7 +26,10 @@ let v1: Checkpoint;
 let v2: Checkpoint;
 
 beforeAll(async () => {
-  [v1, v2] = [await synthesise(V1_MODEL), await synthesise(V2_MODEL)];
+  [v1, v2] = [
+    await syntheticCheckpoint(V1_MODEL, { seed: 1, dtype: 'F32' }),
+    await syntheticCheckpoint(V2_MODEL, { seed: 1, dtype: 'F32' }),
+  ];
 });
 
 async function localLookup(checkpoint: Checkpoint): Promise<MemoryLookup> {

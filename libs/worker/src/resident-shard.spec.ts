@@ -1,9 +1,9 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
+import { syntheticCheckpoint, V2_MODEL } from '@ultramem/checkpoint/synthetic';
 import { createReferenceKernels, type Kernels, type ValueTable } from '@ultramem/kernels';
 import type { MessageOfKind } from '@ultramem/protocol';
 import type { MemoryGeometry } from '@ultramem/ultramem';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { synthesise, V2_MODEL } from '../test/small-model.ts';
 import { invalidAssignment, loadShard } from './resident-shard.ts';
 
 let checkpoint: Checkpoint;
@@ -11,7 +11,7 @@ let geometry: MemoryGeometry;
 let assignment: MessageOfKind<'assign'>;
 
 beforeAll(async () => {
-  checkpoint = await synthesise(V2_MODEL);
+  checkpoint = await syntheticCheckpoint(V2_MODEL, { seed: 1, dtype: 'F32' });
   if (checkpoint.geometry === null) throw new Error('the model has memory');
   geometry = checkpoint.geometry;
   assignment = {

@@ -1,7 +1,7 @@
+import { syntheticCheckpoint, V1_MODEL, V2_MODEL } from '@ultramem/checkpoint/synthetic';
 import { createReferenceKernels } from '@ultramem/kernels';
 import type { MessageOfKind } from '@ultramem/protocol';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { synthesise, V1_MODEL, V2_MODEL } from '../test/small-model.ts';
 import { loadShard, type ResidentShard } from './resident-shard.ts';
 import { servePool, servePrescore, serveScore } from './serve.ts';
 
@@ -11,7 +11,7 @@ let half: ResidentShard; // of the columns, and without keys
 let plain: ResidentShard; // without pre-values
 
 async function resident(config: Record<string, unknown>, changes: Partial<MessageOfKind<'assign'>>) {
-  const checkpoint = await synthesise(config);
+  const checkpoint = await syntheticCheckpoint(config, { seed: 1, dtype: 'F32' });
   const { geometry } = checkpoint;
   if (geometry === null) throw new Error('the model has memory');
   const assignment: MessageOfKind<'assign'> = {

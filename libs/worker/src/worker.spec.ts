@@ -1,14 +1,14 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
+import { syntheticCheckpoint, V2_MODEL } from '@ultramem/checkpoint/synthetic';
 import { OperatingError } from '@ultramem/invariant';
 import { codedError, type MessageOfKind } from '@ultramem/protocol';
 import { createMemoryTransport, failureMessage, type Transport } from '@ultramem/transport';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { CONNECT_TIMEOUT_MS, LEASE, type Session, settle, startWorld } from '../test/scripted-coordinator.ts';
-import { synthesise, V2_MODEL } from '../test/small-model.ts';
 
 let checkpoint: Checkpoint;
 beforeAll(async () => {
-  checkpoint = await synthesise(V2_MODEL);
+  checkpoint = await syntheticCheckpoint(V2_MODEL, { seed: 1, dtype: 'F32' });
 });
 
 const silent = () => {};

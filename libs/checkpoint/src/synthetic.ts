@@ -1,6 +1,8 @@
-// Seeded checkpoints that exist only in memory, small enough to be looked up in microtasks.
-import { type Checkpoint, memoryDirectory, openCheckpoint, synthCheckpoint } from '@ultramem/checkpoint';
+import { memoryDirectory } from './memory-directory.ts';
+import { type Checkpoint, openCheckpoint } from './open-checkpoint.ts';
+import { type SynthOptions, synthCheckpoint } from './synth.ts';
 
+// For tests of whoever needs a model: small enough to be looked up in microtasks.
 const DENSE = {
   d_model: 8,
   n_heads: 2,
@@ -41,16 +43,22 @@ export const V2_MODEL = {
   mem_value_expand_time: 1,
 };
 
-export async function synthesise(
+/** A seeded checkpoint that exists only in memory; `config` in the reference's keys. */
+export async function syntheticCheckpoint(
   config: Record<string, unknown>,
-  dtype: 'F32' | 'BF16' = 'F32',
+  options: SynthOptions,
 ): Promise<Checkpoint> {
   const pieces: Uint8Array[] = [];
-  const sink = { write: async (bytes: Uint8Array) => void pieces.push(bytes.slice()) };
-  await synthCheckpoint(config, { seed: 1, dtype }, sink);
+  await synthCheckpoint(config, options, { write: async (bytes) => void pieces.push(bytes.slice()) });
+  const model = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    model.set(piece, at);
+    at += piece.length;
+  }
   const files = new Map<string, string | Uint8Array>([
     ['config.json', JSON.stringify(config)],
-    ['model.safetensors', Buffer.concat(pieces)],
+    ['model.safetensors', model],
   ]);
   return openCheckpoint(memoryDirectory('synthetic', files), { parts: 'all' });
 }
