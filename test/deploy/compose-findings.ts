@@ -44,7 +44,9 @@ function schemaFindings(compose: Compose): string[] {
       exclude: [],
     }).lintFiles([file], false);
     if (result === undefined) return ['the schema check read nothing'];
-    return result.messages.filter(({ type }) => type === 'error').map(({ message }) => message);
+    // dclint's declarations import a package that it does not bring.
+    const messages: { type: string; message: string }[] = result.messages;
+    return messages.filter(({ type }) => type === 'error').map(({ message }) => message);
   } finally {
     rmSync(folder, { recursive: true });
   }

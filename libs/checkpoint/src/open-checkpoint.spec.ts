@@ -235,7 +235,7 @@ describe('files from the reference', () => {
       // Settings of the transformer that the file does not hold may contradict each other.
       const config = JSON.stringify({ ...JSON.parse(metadataOf(bytes).model_config!), n_heads: 1 });
       const checkpoint = await open(
-        new Map([
+        new Map<string, string | Uint8Array>([
           ['config.json', config],
           ['model.safetensors', bytes],
         ]),
@@ -268,7 +268,7 @@ describe('files from the reference', () => {
     const prefixed = [...(await unpack(bytes))].filter(([tensor]) => !tensor.startsWith('vec.'));
     const packed = pack(prefixed.map(([tensor, content]) => [`transformer.mem_blocks.0.${tensor}`, content]));
     const checkpoint = await open(
-      new Map([
+      new Map<string, string | Uint8Array>([
         ['config.json', JSON.stringify(config)],
         ['model.safetensors', packed],
       ]),
