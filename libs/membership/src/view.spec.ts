@@ -25,7 +25,8 @@ describe('applyEvent', () => {
   it('ignores a ready of an assignment that is over', () => {
     let view = applyEvent(EMPTY_VIEW, { kind: 'joined', member: person('a') });
     view = applyEvent(view, { kind: 'assigned', workerId: 'a', shard: 0 });
-    view = applyEvent(view, { kind: 'released', workerId: 'a' });
+    view = applyEvent(view, { kind: 'left', workerId: 'a' });
+    view = applyEvent(view, { kind: 'joined', member: person('a') });
     view = applyEvent(view, { kind: 'assigned', workerId: 'a', shard: 1 });
     expect(applyEvent(view, { kind: 'ready', workerId: 'a', epoch: 2 })).toBe(view);
   });

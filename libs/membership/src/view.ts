@@ -33,7 +33,6 @@ export type ViewEvent =
     }
   | { kind: 'assigned'; workerId: string; shard: number }
   | { kind: 'ready'; workerId: string; epoch: number }
-  | { kind: 'released'; workerId: string }
   | { kind: 'left'; workerId: string };
 
 /** The next view. Every event but a stale `ready` raises the epoch; an assignment's epoch is the view's after it. */
@@ -62,8 +61,6 @@ export function applyEvent(view: ClusterView, event: ViewEvent): ClusterView {
       if (member?.epoch !== event.epoch || member.state !== 'loading') return view;
       return change(event.workerId, (loading) => ({ ...loading, state: 'ready' }));
     }
-    case 'released':
-      return change(event.workerId, (member) => ({ ...member, state: 'standby', shard: null, epoch: 0 }));
     case 'left':
       assert(
         members.some((member) => member.workerId === event.workerId),
