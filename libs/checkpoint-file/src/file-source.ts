@@ -10,6 +10,7 @@ const READ_BYTES_MAX = 2 ** 30;
 export function fileSource(name: string, handle: FileHandle, byteCount: number): ByteSource {
   return {
     name,
+    path: name,
     byteCount,
     read: async (offset, count) => {
       assert(offset >= 0 && count >= 0 && offset + count <= byteCount, `${name} is read inside its bounds`);

@@ -3,6 +3,8 @@ export interface ByteSource {
   /** For messages to people: the file with its directory. */
   readonly name: string;
   readonly byteCount: number;
+  /** Of the file, for native code that maps it; null where there is none. */
+  readonly path: string | null;
   /**
    * Bytes `offset .. offset + byteCount - 1`. The array starts 8-byte aligned and belongs to the caller.
    *

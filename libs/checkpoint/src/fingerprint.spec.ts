@@ -52,6 +52,7 @@ function stored(
   return {
     entry: { name, dtype, shape, begin: 8, end: 8 + bytes.length },
     fileName: 'file',
+    file: null,
     read: async (first, byteCount) => {
       reads.push(byteCount);
       return bytes.slice(first, first + byteCount);

@@ -22,6 +22,6 @@ export {
 } from './safetensors-header.ts';
 export { type SynthOptions, synthByteCount, synthCheckpoint } from './synth.ts';
 export { type MemoryPart, memoryTensorName, preValueTableName, valueTableName } from './tensor-names.ts';
-export { DTYPE_BYTES, type DType, type TensorSource } from './tensor-source.ts';
+export { DTYPE_BYTES, type DType, type FilePlace, type TensorSource } from './tensor-source.ts';
 export { tuckerVectors } from './tucker-vectors.ts';
 export { type SafetensorsLayout, safetensorsHeader, type TensorDescription } from './write-safetensors.ts';

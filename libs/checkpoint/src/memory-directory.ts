@@ -37,6 +37,7 @@ function memorySource(name: string, bytes: Uint8Array): ByteSource {
   return {
     name,
     byteCount,
+    path: null,
     read: async (offset, count) => {
       assert(!closed, `${name} is read after it was closed`);
       assert(offset >= 0 && count >= 0 && offset + count <= byteCount, `${name} is read inside its bounds`);

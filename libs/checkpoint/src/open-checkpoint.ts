@@ -129,8 +129,9 @@ function checkTensors(
 
 function usableTensors(stored: ReadonlyMap<string, StoredTensor>): Map<string, TensorSource> {
   const tensors = new Map<string, TensorSource>();
-  for (const [name, { entry, read }] of stored)
-    if (isUsable(entry.dtype)) tensors.set(name, { name, dtype: entry.dtype, shape: entry.shape, read });
+  for (const [name, { entry, file, read }] of stored)
+    if (isUsable(entry.dtype))
+      tensors.set(name, { name, dtype: entry.dtype, shape: entry.shape, file, read });
   return tensors;
 }
 

@@ -119,5 +119,5 @@ function tensor(
     reads.push([first, byteCount]);
     return bytes.slice(first, first + byteCount);
   };
-  return { source: { name: 't', dtype, shape, read }, reads };
+  return { source: { name: 't', dtype, shape, file: null, read }, reads };
 }

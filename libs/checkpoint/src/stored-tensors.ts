@@ -2,6 +2,7 @@ import { assert } from '@ultramem/invariant';
 import type { ByteSource, CheckpointDirectory } from './byte-source.ts';
 import { invalidCheckpoint, quoteName } from './invalid-checkpoint.ts';
 import { readSafetensorsHeader, type TensorEntry } from './safetensors-header.ts';
+import type { FilePlace } from './tensor-source.ts';
 
 export const SINGLE_FILE = 'model.safetensors';
 export const INDEX_FILE = 'model.safetensors.index.json';
@@ -11,6 +12,7 @@ export interface StoredTensor {
   readonly entry: TensorEntry;
   /** The file's name with its directory. */
   readonly fileName: string;
+  readonly file: FilePlace | null;
   /** Bytes `first .. first + byteCount - 1` of the tensor, 8-byte aligned, the caller's own. */
   read(first: number, byteCount: number): Promise<Uint8Array>;
 }
@@ -74,6 +76,7 @@ async function tensorsOf(source: ByteSource): Promise<StoredTensor[]> {
   return tensors.map((entry) => ({
     entry,
     fileName: source.name,
+    file: source.path === null ? null : { path: source.path, offset: dataOffset + entry.begin },
     read: async (first, byteCount) => {
       assert(
         first >= 0 && byteCount >= 0 && first + byteCount <= entry.end - entry.begin,

@@ -99,7 +99,7 @@ async function vectorFile(name: string) {
     shape: (tensor: string) => tensors.get(tensor)!.entry.shape,
     floats: (tensor: string) => {
       const { entry, read } = tensors.get(tensor)!;
-      return readFloats({ name: tensor, dtype: entry.dtype as DType, shape: entry.shape, read });
+      return readFloats({ name: tensor, dtype: entry.dtype as DType, shape: entry.shape, file: null, read });
     },
   };
 }

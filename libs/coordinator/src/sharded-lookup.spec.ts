@@ -50,6 +50,7 @@ function randomRequest({ geometry }: Checkpoint): LookupRequest {
     tokenCount: TOKENS,
     query: normal(TOKENS * geometry.queryGroupUsed * 2 * geometry.keyWidth),
     preQuery: geometry.preWidth > 0 ? normal(TOKENS * geometry.preWidth) : null,
+    explain: true,
   };
 }
 

@@ -1,9 +1,9 @@
 import type { Clock } from '@ultramem/environment';
 import {
-  groupOfHead,
   type LookupAnswer,
   type LookupRequest,
   type MemoryLayer,
+  selectByKeys,
   selectSlots,
 } from '@ultramem/inference';
 import { assert } from '@ultramem/invariant';
@@ -78,39 +78,33 @@ async function lookUpPart(
   call: LookupCall,
   request: LookupRequest,
 ): Promise<Omit<ShardedAnswer, 'traffic'>> {
-  const { kernels, clock, geometry, keyCost } = options;
+  const { clock, geometry, keyCost } = options;
   const memoryLayer = options.memoryLayers[request.layer];
   const scoredBy = keyCost.choose(call.table.keys, request.tokenCount);
   const startMs = clock.nowMs();
-  const candidates =
+  const chosen =
     scoredBy === 'workers'
-      ? await scoreOnWorkers(call, request, geometry, memoryLayer.collapse)
-      : await scoreHere(options, request, memoryLayer);
-  const scoredMs = clock.nowMs();
-  keyCost.measured(scoredBy, request.tokenCount, scoredMs - startMs);
-  call.traffic.phase(`score (${scoredBy})`, scoredMs - startMs);
-  const chosen = await selectSlots(kernels, geometry, memoryLayer, request.layer, candidates);
-  call.traffic.phase('select', clock.nowMs() - scoredMs);
+      ? await selectByWorkers(options, call, request, memoryLayer)
+      : await selectByKeys(options.kernels, memoryLayer, keysHere(options, request.layer), request);
+  keyCost.measured(scoredBy, request.tokenCount, clock.nowMs() - startMs);
+  call.traffic.phase(`select (${scoredBy})`, clock.nowMs() - startMs);
   const pooled = await poolOnWorkers(call, request, geometry, chosen);
-  return { pooled, candidates, ...chosen, scoredBy };
+  return { pooled, ...chosen, scoredBy };
 }
 
-function scoreHere(
-  { kernels, geometry, localKeys }: ShardedLookupOptions,
+async function selectByWorkers(
+  { kernels, geometry }: ShardedLookupOptions,
+  call: LookupCall,
   request: LookupRequest,
-  { collapse }: MemoryLayer,
-): Promise<Candidates> {
+  memoryLayer: MemoryLayer,
+): Promise<Omit<LookupAnswer, 'pooled'>> {
+  const candidates = await scoreOnWorkers(call, request, geometry, memoryLayer.collapse);
+  return { candidates, ...(await selectSlots(kernels, geometry, memoryLayer, request.layer, candidates)) };
+}
+
+function keysHere({ localKeys }: ShardedLookupOptions, layer: number): KeyTable {
   assert(localKeys !== null, 'the coordinator holds keys in every mode that scores here');
-  const { query, tokenCount } = request;
-  const groupCount = geometry.queryGroupUsed;
-  return kernels.scoreKeys(localKeys[request.layer], {
-    query,
-    tokenCount,
-    groupCount,
-    groupOfHead: groupOfHead(geometry),
-    collapse,
-    k: geometry.topK,
-  });
+  return localKeys[layer];
 }
 
 /** How many tokens fit a message, by the largest tensor set that any phase sends or gets. */
@@ -126,7 +120,7 @@ export function tokensPerFrame(geometry: MemoryGeometry, frameBytesMax: number):
 }
 
 function cutRequest(request: LookupRequest, tokensMax: number, geometry: MemoryGeometry): LookupRequest[] {
-  const { layer, tokenCount, query, preQuery } = request;
+  const { layer, tokenCount, query, preQuery, explain } = request;
   if (tokenCount <= tokensMax) return [request];
   const queryWidth = geometry.queryGroupUsed * 2 * geometry.keyWidth;
   return Array.from({ length: Math.ceil(tokenCount / tokensMax) }, (_, i) => {
@@ -136,6 +130,7 @@ function cutRequest(request: LookupRequest, tokensMax: number, geometry: MemoryG
       tokenCount: end - first,
       query: query.subarray(first * queryWidth, end * queryWidth),
       preQuery: preQuery?.subarray(first * geometry.preWidth, end * geometry.preWidth) ?? null,
+      explain,
     };
   });
 }
@@ -147,17 +142,8 @@ function joinAnswers(parts: readonly Omit<ShardedAnswer, 'traffic'>[]): Omit<Sha
   if (parts.length === 1) return first;
   const floats = (of: (part: Omit<ShardedAnswer, 'traffic'>) => Float32Array) =>
     concatenate(parts.map(of), Float32Array);
-  const candidates: Candidates = {
-    tokenCount: parts.reduce((sum, part) => sum + part.candidates.tokenCount, 0),
-    perSide: first.candidates.perSide,
-    index: concatenate(
-      parts.map((part) => part.candidates.index),
-      Uint32Array,
-    ),
-    refined: floats((part) => part.candidates.refined),
-  };
   const selection: Selection = {
-    tokenCount: candidates.tokenCount,
+    tokenCount: parts.reduce((sum, part) => sum + part.selection.tokenCount, 0),
     perToken: first.selection.perToken,
     virtualIndex: concatenate(
       parts.map((part) => part.selection.virtualIndex),
@@ -178,10 +164,26 @@ function joinAnswers(parts: readonly Omit<ShardedAnswer, 'traffic'>[]): Omit<Sha
   };
   return {
     pooled: floats((part) => part.pooled),
-    candidates,
+    candidates: joinCandidates(parts.flatMap(({ candidates }) => candidates ?? [])),
     selection,
     addresses,
     scoredBy: first.scoredBy,
+  };
+}
+
+function joinCandidates(parts: readonly Candidates[]): Candidates | null {
+  if (parts.length === 0) return null;
+  return {
+    tokenCount: parts.reduce((sum, part) => sum + part.tokenCount, 0),
+    perSide: parts[0].perSide,
+    index: concatenate(
+      parts.map((part) => part.index),
+      Uint32Array,
+    ),
+    refined: concatenate(
+      parts.map((part) => part.refined),
+      Float32Array,
+    ),
   };
 }
 

@@ -1,4 +1,4 @@
-import { assert, OperatingError } from '@ultramem/invariant';
+import { assert, OperatingError, present } from '@ultramem/invariant';
 import { collapseScore, type Insertion, parseInsertions, SIDES } from '@ultramem/ultramem';
 import { forward, type Model } from './forward.ts';
 import { createKvCache } from './kv-cache.ts';
@@ -56,8 +56,9 @@ export async function explainLookup<A extends LookupAnswer>(
   const watched: Model = {
     ...model,
     lookUp: async (request) => {
-      const found = await lookUp(request);
-      if (request.layer === layer) answers.push(found);
+      const explain = request.layer === layer;
+      const found = await lookUp({ ...request, explain });
+      if (explain) answers.push(found);
       return found;
     },
   };
@@ -109,7 +110,8 @@ function checkAsked(
 /** Candidates and winners of an answer for one token. */
 function explainHeads({ geometry, collapse }: MemoryLayer, answer: LookupAnswer): ExplainedHead[] {
   const { headCount, topK, rank, keyCount, coreCount } = geometry;
-  const { candidates, selection, addresses } = answer;
+  const { selection, addresses } = answer;
+  const candidates = present(answer.candidates, 'an explained lookup shows its candidates');
   const keys = (head: number, side: number): ExplainedKey[] =>
     Array.from({ length: topK }, (_, j) => {
       const entry = (head * SIDES + side) * topK + j;

@@ -1,7 +1,6 @@
 import type { Clock } from '@ultramem/environment';
 import { present } from '@ultramem/invariant';
 import type { Kernels } from '@ultramem/kernels';
-import { activate } from './activation.ts';
 import { attention } from './attention.ts';
 import { type Batch, layOutBatch, type SequenceStep } from './batch.ts';
 import { addInto, applyLinear } from './linear.ts';
@@ -75,7 +74,7 @@ export async function forward(model: Model, step: ForwardStep): Promise<ForwardR
       const y = await applyLinear(
         kernels,
         block.ffOut,
-        activate(config.activation, f, config.mlpHiddenSize),
+        await kernels.activate(config.activation, f, config.mlpHiddenSize),
         batch.rowCount,
       );
       addInto(x, normAfter ? normalise(block.ffNorm, y, dModel) : y);

@@ -18,7 +18,7 @@ export { beginLookup, finishLookup } from './memory-layer.ts';
 export type { LookupAnswer, LookupRequest, MemoryLookup } from './memory-lookup.ts';
 export { hiddenFraction, type LookupTiming } from './pending-lookups.ts';
 export { greedyToken, parseSampling, type Sampling, sampleToken } from './sample.ts';
-export { evenEntryStart, groupOfHead, selectSlots } from './select-slots.ts';
+export { evenEntryStart, groupOfHead, selectByKeys, selectSlots } from './select-slots.ts';
 export { readVectorFile, type VectorFile } from './vector-file.ts';
 export { type LayerCheck, verifyLayers } from './verify-layers.ts';
 export { type ModelCheck, verifyModel } from './verify-model.ts';

@@ -3,7 +3,7 @@ import { AssertionError, assert } from '@ultramem/invariant';
 import { type Kernels, loadMemoryTables, type MemoryTables } from '@ultramem/kernels';
 import type { MemoryLayer } from './load-memory-layers.ts';
 import type { LookupAnswer, LookupRequest, MemoryLookup } from './memory-lookup.ts';
-import { evenEntryStart, groupOfHead, selectSlots } from './select-slots.ts';
+import { evenEntryStart, selectByKeys } from './select-slots.ts';
 
 /** All tables in this process: the answer that every cluster's answer is compared with. */
 export async function createLocalLookup(options: {
@@ -30,20 +30,14 @@ async function lookUpLocally(
   kernels: Kernels,
   memoryLayer: MemoryLayer,
   tables: MemoryTables['layers'][number],
-  { layer, tokenCount, query, preQuery }: LookupRequest,
+  request: LookupRequest,
 ): Promise<LookupAnswer> {
-  const { geometry, collapse } = memoryLayer;
+  const { geometry } = memoryLayer;
+  const { tokenCount, preQuery } = request;
   const { keys, values, pre } = tables;
   assert(keys !== null && values !== null, 'the whole tables were loaded');
-  const candidates = await kernels.scoreKeys(keys, {
-    query,
-    tokenCount,
-    groupCount: geometry.queryGroupUsed,
-    groupOfHead: groupOfHead(geometry),
-    collapse,
-    k: geometry.topK,
-  });
-  const { selection, addresses } = await selectSlots(kernels, geometry, memoryLayer, layer, candidates);
+  const chosen = await selectByKeys(kernels, memoryLayer, keys, request);
+  const { selection, addresses } = chosen;
   const pooled = await kernels.pool(values, {
     tokenCount,
     entryStart: evenEntryStart(tokenCount, selection.perToken),
@@ -54,7 +48,7 @@ async function lookUpLocally(
     coreCount: geometry.coreCount,
     pre: pre && preQuery && { table: pre, query: preQuery, activation: geometry.preActivation },
   });
-  return { pooled, candidates, selection, addresses };
+  return { pooled, ...chosen };
 }
 
 async function noMemory(): Promise<never> {

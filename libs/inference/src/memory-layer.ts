@@ -1,6 +1,5 @@
-import type { Kernels } from '@ultramem/kernels';
+import { type Kernels, silu } from '@ultramem/kernels';
 import { SIDES } from '@ultramem/ultramem';
-import { silu } from './activation.ts';
 import type { MemoryLayer } from './load-memory-layers.ts';
 import type { LookupAnswer, MemoryLookup } from './memory-lookup.ts';
 import { normalise } from './norm.ts';
@@ -10,12 +9,14 @@ import { normalise } from './norm.ts';
  * (SEMANTICS 4.1, 5.2, 5.5, 6 step 1).
  *
  * @param input `[tokenCount, modelWidth]`, not to be changed until the answer is there
+ * @param explain asks for the candidates too
  */
 export async function beginLookup(
   kernels: Kernels,
   memoryLayer: MemoryLayer,
   lookUp: MemoryLookup,
   input: Float32Array,
+  explain = false,
 ): Promise<LookupAnswer> {
   const { geometry, layer } = memoryLayer;
   const tokenCount = input.length / geometry.modelWidth;
@@ -29,7 +30,7 @@ export async function beginLookup(
     memoryLayer.preProjection === null
       ? null
       : await kernels.matmul(memoryLayer.preProjection, input, tokenCount, null);
-  return lookUp({ layer, tokenCount, query, preQuery });
+  return lookUp({ layer, tokenCount, query, preQuery, explain });
 }
 
 /**

@@ -8,12 +8,14 @@ export interface LookupRequest {
   query: Float32Array; // [tokenCount, queryGroupUsed, 2, keyWidth], after the norm
   /** What the pre-value rows are multiplied with (SEMANTICS 5.5), or null without pre-values. */
   preQuery: Float32Array | null; // [tokenCount, preWidth]
+  /** Whether the answer is to show the candidates; ranking and scoring all of them takes longer. */
+  explain: boolean;
 }
 
 export interface LookupAnswer {
   pooled: Float32Array; // [tokenCount, poolBlocks * valueWidth]
   /** How the answer came about, for explanations and comparisons. */
-  candidates: Candidates;
+  candidates: Candidates | null; // null unless it was to be explained
   selection: Selection;
   addresses: ValueAddresses;
 }

@@ -1,4 +1,4 @@
-import type { Kernels } from '@ultramem/kernels';
+import type { Kernels, KeyTable } from '@ultramem/kernels';
 import {
   addressValues,
   type Candidates,
@@ -8,6 +8,7 @@ import {
   type ValueAddresses,
 } from '@ultramem/ultramem';
 import type { SelectionWeights } from './load-memory-layers.ts';
+import type { LookupRequest } from './memory-lookup.ts';
 
 /**
  * The best keys of both axes to the winning slots: exact scores on the grid, shuffle, block and slot (SEMANTICS 4.4, 4.5,
@@ -31,6 +32,34 @@ export async function selectSlots(
     coreCount: geometry.coreCount,
   });
   return { selection, addresses: addressValues(geometry, layer, selection.virtualIndex, weights.shuffle) };
+}
+
+/** Query to winning slots, for whoever holds every key of the layer; candidates only where they are to be shown. */
+export async function selectByKeys(
+  kernels: Kernels,
+  memoryLayer: { geometry: MemoryGeometry } & SelectionWeights,
+  keys: KeyTable,
+  { layer, tokenCount, query, explain }: LookupRequest,
+): Promise<{ candidates: Candidates | null; selection: Selection; addresses: ValueAddresses }> {
+  const { geometry, collapse, cores, shuffle } = memoryLayer;
+  const request = {
+    query,
+    tokenCount,
+    groupCount: geometry.queryGroupUsed,
+    groupOfHead: groupOfHead(geometry),
+    collapse,
+    k: geometry.topK,
+  };
+  if (explain) {
+    const candidates = await kernels.scoreKeys(keys, request);
+    return { candidates, ...(await selectSlots(kernels, geometry, memoryLayer, layer, candidates)) };
+  }
+  const selection = await kernels.select(keys, { ...request, cores, coreCount: geometry.coreCount });
+  return {
+    candidates: null,
+    selection,
+    addresses: addressValues(geometry, layer, selection.virtualIndex, shuffle),
+  };
 }
 
 /** `entryStart` of a batch in which every token has the same number of entries. */

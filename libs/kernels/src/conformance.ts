@@ -1,3 +1,4 @@
+import { activationCases } from './conformance/activation-cases.ts';
 import { attendCases } from './conformance/attend-cases.ts';
 import type { ConformanceCase } from './conformance/checks.ts';
 import { dotCases } from './conformance/dot-cases.ts';
@@ -6,6 +7,7 @@ import { matmulCases } from './conformance/matmul-cases.ts';
 import { poolCases } from './conformance/pool-cases.ts';
 import { poolRefusalCases, poolRuleCases } from './conformance/pool-rule-cases.ts';
 import { scoreCases, scoreRefusalCases, scoreRuleCases } from './conformance/score-cases.ts';
+import { selectCases } from './conformance/select-cases.ts';
 
 export type { ConformanceCase } from './conformance/checks.ts';
 
@@ -16,11 +18,13 @@ export type { ConformanceCase } from './conformance/checks.ts';
 export function kernelConformance(): ConformanceCase[] {
   return [
     ...matmulCases(),
+    ...activationCases(),
     ...attendCases(),
     ...scoreCases(),
     ...scoreRuleCases(),
     ...scoreRefusalCases(),
     ...gridCases(),
+    ...selectCases(),
     ...poolCases(),
     ...poolRuleCases(),
     ...poolRefusalCases(),

@@ -164,7 +164,7 @@ async function openVectors(name: string): Promise<VectorFile> {
     expect(entry, tensorName).toBeDefined();
     const { dtype, shape, begin } = entry!;
     return {
-      ...{ name: tensorName, dtype: dtype as DType, shape },
+      ...{ name: tensorName, dtype: dtype as DType, shape, file: null },
       read: (first, byteCount) => source!.read(dataOffset + begin + first, byteCount),
     };
   };

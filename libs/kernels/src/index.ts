@@ -1,5 +1,7 @@
+export { silu } from './activation.ts';
 export { erf, gateWeights, gelu } from './gate-weights.ts';
 export type {
+  Activation,
   AttendRequest,
   DotRequest,
   EntryList,
@@ -10,6 +12,7 @@ export type {
   Norm,
   PoolRequest,
   ScoreRequest,
+  SelectRequest,
   ValueTable,
 } from './kernels.ts';
 export { loadCollapse, loadMemoryTables, type MemoryPart, type MemoryTables } from './memory-tables.ts';

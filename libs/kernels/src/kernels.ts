@@ -21,6 +21,12 @@ export interface Kernels {
 
   /** `x weightᵀ + bias`: x `[rowCount, columns]` to `[rowCount, rows]`. */
   matmul(weight: Matrix, x: Float32Array, rowCount: number, bias: Float32Array | null): Promise<Float32Array>;
+  /**
+   * The MLP's non-linearity on `x [rows, width]`, in place where that is cheaper: `x` is consumed (SEMANTICS 2.2 step 8).
+   *
+   * @returns `[rows, width]`, or `[rows, width / 2]` for swiglu, whose second half is the gate
+   */
+  activate(kind: Activation, x: Float32Array, width: number): Promise<Float32Array>;
   /** Causal softmax attention of one sequence's new tokens over its whole cache (SEMANTICS 2.2 step 5). */
   attend(request: AttendRequest): Promise<Float32Array>;
 
@@ -28,12 +34,22 @@ export interface Kernels {
   scoreKeys(keys: KeyTable, request: ScoreRequest): Promise<Candidates>;
   /** Exact scores on the k x k grid and its best k (SEMANTICS 4.4; section 6 steps 4 and 5 where `cores` is null). */
   selectGrid(request: GridRequest): Promise<Selection>;
+  /**
+   * Both in one call, for whoever holds every key: `selectGrid` of `scoreKeys`, to the last bit. Candidates need not be
+   * ranked or scored exactly further than the winners need.
+   */
+  select(keys: KeyTable, request: SelectRequest): Promise<Selection>;
 
   /** Gathers, weights and sums slots into blocks (SEMANTICS 4.6, 5.5, 5.6); `[tokenCount, blocks, table columns]`. */
   pool(values: ValueTable, request: PoolRequest): Promise<Float32Array>;
   /** Dot product of each entry's table row with its token's query; `[entries]` in f64, so that partial sums can be added exactly enough. */
   dotRows(table: ValueTable, request: DotRequest): Promise<Float64Array>;
+
+  /** Gives back what the backend itself holds: a device, threads. Its handles are released by then. */
+  close(): Promise<void>;
 }
+
+export type Activation = 'swiglu' | 'gelu' | 'relu';
 
 interface Loaded {
   /** Bytes this handle keeps in memory, on the host or a device. */
@@ -100,6 +116,13 @@ export interface GridRequest {
   keyCount: number;
   rank: number;
   /** `[coreCount, heads, rank, rank]`, or null: row score plus column score, then a softmax over each head's winners (Memory+). */
+  cores: Float32Array | null;
+  coreCount: number;
+}
+
+/** `keys` hold the whole axes: `range` is `0 .. keyCount`. */
+export interface SelectRequest extends ScoreRequest {
+  /** As in `GridRequest`. */
   cores: Float32Array | null;
   coreCount: number;
 }

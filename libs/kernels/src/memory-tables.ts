@@ -53,7 +53,7 @@ export async function loadMemoryTables(
       onProgress(Math.min(readBytes, totalBytes), totalBytes);
       return bytes;
     };
-    return { name, dtype: tensor.dtype, shape: tensor.shape, read };
+    return { ...tensor, read };
   };
   const hold = async <T extends { residentBytes: number; release(): void }>(
     loading: Promise<T>,

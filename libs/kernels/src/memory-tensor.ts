@@ -20,6 +20,7 @@ export function memoryTensor(
     name,
     dtype,
     shape,
+    file: null,
     read: async (first, byteCount) => {
       assert(
         first >= 0 && byteCount >= 0 && first + byteCount <= bytes.byteLength,

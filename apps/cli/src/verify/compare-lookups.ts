@@ -3,7 +3,7 @@ import type { LookupAnswer, MemoryLookup } from '@ultramem/inference';
 /** How a cluster's lookups compare with those of one process, over everything that was looked up. */
 export interface LookupComparison {
   lookups: number;
-  /** Candidates, winners, blocks, slots and scores: all equal. */
+  /** Winners, blocks, slots and scores: all equal. */
   indicesEqual: boolean;
   /** Pooled vectors equal bit for bit. */
   bitIdentical: boolean;
@@ -46,10 +46,9 @@ export function compareLookups(
 
 function sameChoice(found: LookupAnswer, expected: LookupAnswer): boolean {
   return (
-    sameBits(found.candidates.index, expected.candidates.index) &&
-    sameBits(found.candidates.refined, expected.candidates.refined) &&
     sameBits(found.selection.virtualIndex, expected.selection.virtualIndex) &&
     sameBits(found.selection.scores, expected.selection.scores) &&
+    sameBits(found.selection.rankScore, expected.selection.rankScore) &&
     sameBits(found.addresses.block, expected.addresses.block) &&
     sameBits(found.addresses.slot, expected.addresses.slot)
   );

@@ -1,3 +1,4 @@
+import { activate } from '../activation.ts';
 import type { Kernels } from '../kernels.ts';
 import { attend } from './attend.ts';
 import { dotRows } from './dot-rows.ts';
@@ -7,7 +8,7 @@ import { loadValues } from './load-values.ts';
 import { matmul } from './matmul.ts';
 import { pool } from './pool.ts';
 import { scoreKeys } from './score-keys.ts';
-import { selectGrid } from './select-grid.ts';
+import { gridRequest, selectGrid } from './select-grid.ts';
 import { createTurns } from './turns.ts';
 
 /**
@@ -23,10 +24,14 @@ export function createReferenceKernels(breathe: (() => Promise<void>) | null = n
     loadKeys,
     loadValues,
     matmul: (weight, x, rowCount, bias) => matmul(turns, weight, x, rowCount, bias),
+    activate: async (kind, x, width) => activate(kind, x, width),
     attend: (request) => attend(turns, request),
     scoreKeys: (keys, request) => scoreKeys(turns, keys, request),
     selectGrid: async (request) => selectGrid(request),
+    select: async (keys, request) =>
+      selectGrid(gridRequest(keys, request, await scoreKeys(turns, keys, request))),
     pool: (values, request) => pool(turns, values, request),
     dotRows: async (table, request) => dotRows(table, request),
+    close: async () => {},
   };
 }

@@ -1,5 +1,5 @@
-import { gelu } from '@ultramem/kernels';
-import type { ModelConfig } from '@ultramem/ultramem';
+import { gelu } from './gate-weights.ts';
+import type { Activation } from './kernels.ts';
 
 /**
  * The MLP's non-linearity (SEMANTICS 2.2 step 8). swiglu halves the width; the second half is the gate.
@@ -7,7 +7,7 @@ import type { ModelConfig } from '@ultramem/ultramem';
  * @param f `[rows, width]`; gelu and relu work in place
  * @returns `[rows, width]`, or `[rows, width / 2]` for swiglu
  */
-export function activate(kind: ModelConfig['activation'], f: Float32Array, width: number): Float32Array {
+export function activate(kind: Activation, f: Float32Array, width: number): Float32Array {
   switch (kind) {
     case 'swiglu':
       return swiglu(f, width);
