@@ -5,7 +5,7 @@ const BELOW_APPS = [...BELOW_ROLES, 'role', 'adapter'];
 
 /**
  * Which layers a layer may import. A role knows no other role and no technology, an adapter owns one technology and knows no
- * other; only the command line and tests start apps.
+ * other; an assembly puts adapters together for the apps; only the command line and tests start apps.
  */
 const MAY_IMPORT = new Map<string, readonly string[]>([
   ['base', ['base']],
@@ -13,9 +13,10 @@ const MAY_IMPORT = new Map<string, readonly string[]>([
   ['cluster', BELOW_ROLES],
   ['role', BELOW_ROLES],
   ['adapter', BELOW_ROLES],
-  ['app', BELOW_APPS],
-  ['cli', [...BELOW_APPS, 'app']],
-  ['test', [...BELOW_APPS, 'app', 'cli', 'test']],
+  ['assembly', BELOW_APPS],
+  ['app', [...BELOW_APPS, 'assembly']],
+  ['cli', [...BELOW_APPS, 'assembly', 'app']],
+  ['test', [...BELOW_APPS, 'assembly', 'app', 'cli', 'test']],
 ]);
 
 const RUNTIMES = ['any', 'node', 'browser'];
