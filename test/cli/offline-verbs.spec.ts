@@ -164,7 +164,11 @@ describe('doctor', () => {
       'disk',
       'loopback',
       'port',
-      'backends',
+      'native',
+      'tensorflow',
+      'webgpu',
+      'reference',
+      'backend',
     ]);
   });
 

@@ -1,8 +1,8 @@
+import { type Backend, openBackend } from '@ultramem/backends';
 import { type Checkpoint, type CheckpointDirectory, openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
 import { systemClock } from '@ultramem/environment-system';
 import { createLocalLookup, loadDense, loadMemoryLayers, type Model } from '@ultramem/inference';
-import { createReferenceKernels } from '@ultramem/kernels';
 import { loadTokenizer, type Tokenizer } from '@ultramem/tokenizer';
 
 export interface OpenModel {
@@ -14,12 +14,13 @@ export interface OpenModel {
 /** The whole model in this process: the one that every cluster is held against. */
 export async function openModel(
   path: string,
+  backend: Backend | 'auto' = 'auto',
   onProgress: (loaded: number, total: number) => void = () => {},
 ): Promise<OpenModel> {
   const directory = fileDirectory(path);
   const checkpoint = await openCheckpoint(directory, { parts: 'all' });
   const tokenizer = await openTokenizer(directory, checkpoint.config.vocabSize);
-  const kernels = createReferenceKernels(systemClock.breathe);
+  const kernels = await openBackend({ backend });
   const dense = await loadDense(checkpoint, kernels, onProgress);
   const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
   const lookUp = await createLocalLookup({ checkpoint, kernels, memoryLayers });

@@ -1,3 +1,4 @@
+import { BACKEND_HELP, parseBackend } from '@ultramem/backends';
 import { checkExposure, number, readToken, wholeNumber } from '@ultramem/command-line';
 import { parseKeysMode, parsePartition } from '@ultramem/planner';
 import { Command, Option } from 'commander';
@@ -17,6 +18,8 @@ interface CoordinatorOptions {
   keys: string;
   lookupTimeout: string;
   backend: string;
+  device?: string;
+  threads?: string;
 }
 
 /** `ultramem coordinator`: flags to a validated call of `runCoordinator`. */
@@ -65,8 +68,17 @@ export function coordinatorCommand(): Command {
         .env('ULTRAMEM_LOOKUP_TIMEOUT')
         .default('10'),
     )
+    .addOption(new Option('--backend <name>', BACKEND_HELP).env('ULTRAMEM_BACKEND').default('auto'))
     .addOption(
-      new Option('--backend <name>', 'kernels: auto or reference').env('ULTRAMEM_BACKEND').default('auto'),
+      new Option(
+        '--device <name>',
+        'which of several: gpu:1 for tensorflow, part of its name for webgpu',
+      ).env('ULTRAMEM_DEVICE'),
+    )
+    .addOption(
+      new Option('--threads <count>', 'of the native kernels (default: one per core)').env(
+        'ULTRAMEM_THREADS',
+      ),
     )
     .addHelpText(
       'after',
@@ -84,7 +96,9 @@ export function coordinatorCommand(): Command {
         partition: parsePartition(options.partition),
         keys: parseKeysMode(options.keys),
         lookupDeadlineMs: 1000 * number('--lookup-timeout', 0.001, 86_400)(options.lookupTimeout),
-        backend: options.backend,
+        backend: parseBackend(options.backend),
+        device: options.device ?? null,
+        threads: options.threads === undefined ? null : wholeNumber('--threads', 1, 1024)(options.threads),
       });
     });
 }

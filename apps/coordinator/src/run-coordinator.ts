@@ -1,17 +1,16 @@
+import { type Backend, openBackend } from '@ultramem/backends';
 import { openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
 import {
   endWithParent,
   log,
   onStopSignal,
-  parseBackend,
   startProgress,
   stopOnDefect,
   tellParent,
 } from '@ultramem/command-line';
 import { type CoordinatorEvent, startCoordinator } from '@ultramem/coordinator';
 import { randomHex, systemClock } from '@ultramem/environment-system';
-import { createReferenceKernels } from '@ultramem/kernels';
 import { explainPlan, formatPartition, type KeysMode, type Partition } from '@ultramem/planner';
 import { loadTokenizer } from '@ultramem/tokenizer';
 import { createWsTransport } from '@ultramem/transport-ws';
@@ -26,13 +25,18 @@ export interface CoordinatorFlags {
   partition: Partition | 'auto';
   keys: KeysMode;
   lookupDeadlineMs: number;
-  backend: string;
+  backend: Backend | 'auto';
+  device: string | null;
+  threads: number | null;
 }
 
 /** The coordinator in the real world: files, sockets, the clock. Resolves when it listens; it then runs until a signal. */
 export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
   endWithParent();
-  const backend = parseBackend(flags.backend);
+  const kernels = await openBackend({
+    ...flags,
+    onFallback: (fallback) => log('backend-fallback', fallback),
+  });
   const directory = fileDirectory(flags.modelPath);
   const checkpoint = await openCheckpoint(directory, { parts: 'all' });
   const tokenizer = loadTokenizer({
@@ -49,13 +53,13 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     partition: flags.partition === 'auto' ? 'auto' : formatPartition(flags.partition),
     keys: flags.keys,
     lookupTimeoutS: flags.lookupDeadlineMs / 1000,
-    backend,
+    backend: kernels.backend,
   });
   const coordinator = await startCoordinator({
     ...flags,
     transport: createWsTransport(),
     clock: systemClock,
-    kernels: createReferenceKernels(systemClock.breathe),
+    kernels,
     checkpoint,
     tokenizer,
     clusterId: `cluster-${randomHex(4)}`,

@@ -1,5 +1,6 @@
 import { totalmem } from 'node:os';
-import { number, readToken } from '@ultramem/command-line';
+import { BACKEND_HELP, parseBackend } from '@ultramem/backends';
+import { number, readToken, wholeNumber } from '@ultramem/command-line';
 import { parseBytes } from '@ultramem/planner';
 import { Command, Option } from 'commander';
 import { runWorker } from './run-worker.ts';
@@ -16,6 +17,8 @@ interface WorkerOptions {
   tokenFile?: string;
   connectTimeout: string;
   backend: string;
+  device?: string;
+  threads?: string;
 }
 
 /** `ultramem worker`: flags to a validated call of `runWorker`. */
@@ -54,8 +57,17 @@ export function workerCommand(): Command {
         .env('ULTRAMEM_CONNECT_TIMEOUT')
         .default('60'),
     )
+    .addOption(new Option('--backend <name>', BACKEND_HELP).env('ULTRAMEM_BACKEND').default('auto'))
     .addOption(
-      new Option('--backend <name>', 'kernels: auto or reference').env('ULTRAMEM_BACKEND').default('auto'),
+      new Option(
+        '--device <name>',
+        'which of several: gpu:1 for tensorflow, part of its name for webgpu',
+      ).env('ULTRAMEM_DEVICE'),
+    )
+    .addOption(
+      new Option('--threads <count>', 'of the native kernels (default: one per core)').env(
+        'ULTRAMEM_THREADS',
+      ),
     )
     .addHelpText(
       'after',
@@ -70,7 +82,9 @@ export function workerCommand(): Command {
           options.memory === undefined ? Math.floor(MEMORY_SHARE * totalmem()) : parseBytes(options.memory),
         token: await readToken(options.tokenFile),
         connectTimeoutMs: 1000 * number('--connect-timeout', 0.001, 1e6)(options.connectTimeout),
-        backend: options.backend,
+        backend: parseBackend(options.backend),
+        device: options.device ?? null,
+        threads: options.threads === undefined ? null : wholeNumber('--threads', 1, 1024)(options.threads),
       });
     });
 }

@@ -1,10 +1,10 @@
+import { type Backend, openBackend } from '@ultramem/backends';
 import { openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
 import {
   endWithParent,
   log,
   onStopSignal,
-  parseBackend,
   startProgress,
   stopOnDefect,
   tellParent,
@@ -12,7 +12,6 @@ import {
 import { createRandom } from '@ultramem/environment';
 import { randomHex, randomSeed, systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
-import { createReferenceKernels } from '@ultramem/kernels';
 import { formatBytes } from '@ultramem/planner';
 import { createWsTransport } from '@ultramem/transport-ws';
 import { startWorker, type WorkerEvent } from '@ultramem/worker';
@@ -24,13 +23,18 @@ export interface WorkerFlags {
   capacityBytes: number;
   token: string | null;
   connectTimeoutMs: number;
-  backend: string;
+  backend: Backend | 'auto';
+  device: string | null;
+  threads: number | null;
 }
 
 /** The worker in the real world: files, sockets, the clock. Resolves when it has left. */
 export async function runWorker(flags: WorkerFlags): Promise<void> {
   endWithParent();
-  const backend = parseBackend(flags.backend);
+  const kernels = await openBackend({
+    ...flags,
+    onFallback: (fallback) => log('backend-fallback', fallback),
+  });
   const checkpoint = await openCheckpoint(fileDirectory(flags.modelPath), { parts: 'memory' });
   if (checkpoint.geometry === null)
     throw new OperatingError(
@@ -43,14 +47,14 @@ export async function runWorker(flags: WorkerFlags): Promise<void> {
     coordinator: flags.coordinatorUrl,
     model: flags.modelPath,
     memory: formatBytes(flags.capacityBytes),
-    backend,
+    backend: kernels.backend,
     connectTimeoutS: flags.connectTimeoutMs / 1000,
   });
   const worker = startWorker({
     transport: createWsTransport(),
     clock: systemClock,
     random: createRandom(randomSeed()),
-    kernels: createReferenceKernels(systemClock.breathe),
+    kernels,
     checkpoint,
     coordinatorUrl: flags.coordinatorUrl,
     connectTimeoutMs: flags.connectTimeoutMs,

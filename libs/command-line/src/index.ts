@@ -1,4 +1,3 @@
-export { BACKENDS, type Backend, parseBackend } from './backend.ts';
 export { log } from './log.ts';
 export { checkExposure, number, readToken, wholeNumber } from './parse-options.ts';
 export { endWithParent, onStopSignal, tellParent } from './program-channel.ts';

@@ -2,7 +2,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseBackend } from './backend.ts';
 import { checkExposure, number, readToken, wholeNumber } from './parse-options.ts';
 
 const usage = (message: string) => expect.objectContaining({ code: 'USAGE', message });
@@ -114,14 +113,5 @@ describe('checkExposure', () => {
       );
       expect(() => checkExposure(host, 'secret')).not.toThrow();
     },
-  );
-});
-
-it('parseBackend takes known names and auto', () => {
-  expect(parseBackend('reference')).toBe('reference');
-  expect(parseBackend('auto')).toBe('reference');
-  expect(() => parseBackend('gpu')).toThrow(expect.objectContaining({ code: 'USAGE' }));
-  expect(() => parseBackend('gpu')).toThrow(
-    /^--backend is "gpu"; expected auto or reference.*; correct it, or ask: ultramem doctor$/,
   );
 });

@@ -36,7 +36,8 @@ describe('startLocalCluster', () => {
       options('serve', 'serve', {
         partition: 'columns',
         keys: 'workers',
-        backend: 'reference',
+        backends: ['reference', 'native'],
+        threads: 1,
         host: '127.0.0.1',
         tokenFile: 'token',
         lookupTimeoutMs: 1_500,
@@ -50,8 +51,8 @@ describe('startLocalCluster', () => {
       'coordinator --model m --workers 2 --port 0 --host 127.0.0.1 --partition columns --keys workers --backend reference --token-file token --lookup-timeout 1.5',
     );
     expect([await said(0), await said(1)]).toEqual([
-      'worker --coordinator ws://there:1 --model m --id worker-0 --backend reference --token-file token --memory 7',
-      'worker --coordinator ws://there:1 --model m --id worker-1 --backend reference --token-file token --memory 8',
+      'worker --coordinator ws://there:1 --model m --id worker-0 --backend reference --threads 1 --token-file token --memory 7',
+      'worker --coordinator ws://there:1 --model m --id worker-1 --backend native --threads 1 --token-file token --memory 8',
     ]);
     expect(new Set(messages.map(([name]) => name))).toEqual(new Set(['coordinator', 'worker-0', 'worker-1']));
     const pids = [cluster.coordinator, ...cluster.workers].map(({ pid }) => pid);

@@ -9,7 +9,10 @@ export interface LocalClusterOptions {
   host?: string;
   partition?: string;
   keys?: string;
-  backend?: string;
+  /** Names of kernels: the first for the coordinator, all in turn for the workers. */
+  backends?: readonly string[];
+  /** Threads of each worker's kernels; by default the cores are shared out. */
+  threads?: number;
   tokenFile?: string | null;
   /** For the slices of each worker, in the order of the workers; by default all alike. */
   memoryBytes?: readonly number[];
@@ -17,6 +20,11 @@ export interface LocalClusterOptions {
   /** Loading messages of every process, for a progress display. */
   onMessage?: (name: string, message: ProgramMessage) => void;
 }
+
+type WorkerOptions = Pick<
+  LocalClusterOptions,
+  'model' | 'backends' | 'threads' | 'tokenFile' | 'memoryBytes'
+>;
 
 export interface LocalCluster {
   readonly url: string;
@@ -71,7 +79,7 @@ export async function startLocalCluster(options: LocalClusterOptions): Promise<L
 
 /** One worker process for a coordinator that runs elsewhere, such as inside the calling process. */
 export function startLocalWorker(
-  options: Pick<LocalClusterOptions, 'program' | 'model' | 'backend' | 'tokenFile' | 'memoryBytes'>,
+  options: { program: Program } & WorkerOptions,
   url: string,
   index: number,
 ): ChildProgram {
@@ -79,7 +87,7 @@ export function startLocalWorker(
 }
 
 function coordinatorArgs(options: LocalClusterOptions): string[] {
-  const { model, workers, port, host, partition, keys, backend, tokenFile, lookupTimeoutMs } = options;
+  const { model, workers, port, host, partition, keys, backends, tokenFile, lookupTimeoutMs } = options;
   return [
     'coordinator',
     ...flag('--model', model),
@@ -88,24 +96,21 @@ function coordinatorArgs(options: LocalClusterOptions): string[] {
     ...flag('--host', host),
     ...flag('--partition', partition),
     ...flag('--keys', keys),
-    ...flag('--backend', backend),
+    ...flag('--backend', backends?.[0]),
     ...flag('--token-file', tokenFile),
     ...flag('--lookup-timeout', lookupTimeoutMs === undefined ? undefined : `${lookupTimeoutMs / 1000}`),
   ];
 }
 
-function workerArgs(
-  options: Pick<LocalClusterOptions, 'model' | 'backend' | 'tokenFile' | 'memoryBytes'>,
-  url: string,
-  index: number,
-): string[] {
-  const { model, backend, tokenFile, memoryBytes } = options;
+function workerArgs(options: WorkerOptions, url: string, index: number): string[] {
+  const { model, backends, threads, tokenFile, memoryBytes } = options;
   return [
     'worker',
     ...flag('--coordinator', url),
     ...flag('--model', model),
     ...flag('--id', `worker-${index}`),
-    ...flag('--backend', backend),
+    ...flag('--backend', backends?.[index % backends.length]),
+    ...flag('--threads', threads === undefined ? undefined : `${threads}`),
     ...flag('--token-file', tokenFile),
     ...flag('--memory', memoryBytes?.[index] === undefined ? undefined : `${memoryBytes[index]}`),
   ];

@@ -89,6 +89,11 @@ export const ERROR_CODES = [
   { code: 'TEXT_TOO_SHORT', retriable: false, meaning: 'A text has no token to predict.' },
   { code: 'TEXT_NOT_ENCODABLE', retriable: false, meaning: 'The vocabulary lacks a part of the text.' },
   // programs
+  {
+    code: 'BACKEND_UNAVAILABLE',
+    retriable: false,
+    meaning: 'Kernels were asked for by a name that this machine cannot run.',
+  },
   { code: 'SPAWN_FAILED', retriable: false, meaning: 'A program of this project could not be started.' },
   { code: 'PROCESS_ENDED', retriable: false, meaning: 'A program of this project ended before it should.' },
   { code: 'VERIFY_FAILED', retriable: false, meaning: 'Results differ from recorded numbers.' },

@@ -1,10 +1,11 @@
+import { openBackend, parseBackend } from '@ultramem/backends';
 import { type Checkpoint, openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
 import { type Coordinator, startCoordinator } from '@ultramem/coordinator';
 import { createRandom } from '@ultramem/environment';
 import { randomHex, randomSeed, systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
-import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
+import type { Kernels } from '@ultramem/kernels';
 import { parseKeysMode, parsePartition } from '@ultramem/planner';
 import { loadTokenizer, type Tokenizer } from '@ultramem/tokenizer';
 import { createMemoryTransport, type Transport } from '@ultramem/transport';
@@ -31,7 +32,7 @@ interface World {
  * @throws OperatingError what the first part that gave up said
  */
 export async function startInProcessCluster(settings: ClusterSettings): Promise<RunningCluster> {
-  const kernels = kernelsNamed(settings.backend);
+  const kernels = await openBackend({ backend: parseBackend(settings.backend) });
   const directory = fileDirectory(settings.model);
   const checkpoint = await openCheckpoint(directory, { parts: 'all' });
   try {
@@ -139,14 +140,6 @@ function inProcessWorker(world: World, coordinator: Coordinator, index: number):
     refused: () => now.worker.done.then(() => new Promise<never>(() => {})),
     leave: () => now.worker.leave('the test is over'),
   };
-}
-
-function kernelsNamed(backend: string): Kernels {
-  if (backend === 'auto' || backend === 'reference') return createReferenceKernels(systemClock.breathe);
-  throw new OperatingError(
-    'USAGE',
-    `the backend is ${JSON.stringify(backend)}; expected auto or reference within one process; correct it, or leave inProcess out`,
-  );
 }
 
 function notAlone(id: string, what: string): OperatingError {

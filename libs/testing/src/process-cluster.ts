@@ -24,7 +24,7 @@ export async function startProcessCluster(settings: ClusterSettings): Promise<Ru
       host: '127.0.0.1',
       partition,
       keys,
-      backend,
+      backends: backend.split(','),
       memoryBytes,
       lookupTimeoutMs,
       tokenFile: tokenFile.path,

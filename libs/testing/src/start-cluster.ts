@@ -15,7 +15,7 @@ export interface ClusterOptions {
   partition?: string;
   /** Who scores keys: `coordinator`, `workers` or `auto`, the default. */
   keys?: string;
-  /** Kernels by name; `auto`, the default, takes the best of this machine. */
+  /** Kernels by name; `auto`, the default, takes the best of this machine. Several by commas go to the workers in turn. */
   backend?: string;
   /** Everything in the calling process over a transport in memory: starts at once, but no worker can be paused. Default false. */
   inProcess?: boolean;

@@ -1,7 +1,8 @@
+import type { BackendProbe } from '@ultramem/backends';
 import { OperatingError } from '@ultramem/invariant';
 import { expect, it } from 'vitest';
 import {
-  backendFinding,
+  backendFindings,
   brokenModelFinding,
   cpuFinding,
   diskFinding,
@@ -18,6 +19,14 @@ import {
 const GIB = 2 ** 30;
 const taken = new OperatingError('PORT_IN_USE', '127.0.0.1:7420 is taken; expected a free port; stop it');
 const denied = new OperatingError('LISTEN_FAILED', 'cannot listen (EACCES); expected a port; choose another');
+const probes = (native: boolean): BackendProbe[] => [
+  native
+    ? { backend: 'native', available: true, detail: 'avx2', onGpu: false }
+    : { backend: 'native', available: false, why: 'no compiler', remedy: 'apt-get install g++' },
+  { backend: 'tensorflow', available: false, why: 'not set up', remedy: 'npm run setup:tensorflow' },
+  { backend: 'webgpu', available: false, why: 'no adapter', remedy: 'install a driver' },
+  { backend: 'reference', available: true, detail: 'plain', onGpu: false },
+];
 const model = { path: 'm', family: 'ultramem_v1', slots: 9, neededBytes: 2 * GIB };
 
 it.each<[Finding, state: Finding['state'], text: string, mend: string | null]>([
@@ -54,7 +63,11 @@ it.each<[Finding, state: Finding['state'], text: string, mend: string | null]>([
   [portFinding(7420, denied), 'warn', 'LISTEN_FAILED: cannot listen (EACCES)', '--port 0'],
   [diskFinding('/data', 2 * GIB), 'ok', '2 GiB free at /data', null],
   [diskFinding('/data', 5), 'warn', '5 B free', 'free some space'],
-  [backendFinding(['reference']), 'ok', 'reference (plain TypeScript', null],
+  [backendFindings(probes(true))[0], 'ok', 'avx2', null],
+  [backendFindings(probes(true))[4], 'ok', '--backend auto takes native', null],
+  [backendFindings(probes(false))[0], 'warn', 'not there: no compiler', 'apt-get install g++'],
+  [backendFindings(probes(false))[1], 'ok', 'not there: not set up', 'npm run setup'],
+  [backendFindings(probes(false))[4], 'ok', '--backend auto takes reference', null],
   [modelFinding({ ...model, totalBytes: 4 * GIB }), 'ok', 'm opens: ultramem_v1, 9 slots, 2 GiB', null],
   [
     modelFinding({ ...model, totalBytes: GIB }),

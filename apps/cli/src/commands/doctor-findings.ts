@@ -1,3 +1,4 @@
+import { type Backend, type BackendProbe, chooseBackend } from '@ultramem/backends';
 import type { OperatingError } from '@ultramem/invariant';
 import { formatBytes } from '@ultramem/planner';
 
@@ -107,13 +108,26 @@ export function diskFinding(path: string, freeBytes: number): Finding {
   );
 }
 
-export function backendFinding(backends: readonly string[]): Finding {
-  return finding(
-    'backends',
-    'ok',
-    `${backends.join(', ')} (plain TypeScript, one core a process); this version has no other, so nothing is missing`,
-  );
+/** One finding per backend, then what `--backend auto` takes. Only native code is missed where it is missing. */
+export function backendFindings(probes: readonly BackendProbe[]): Finding[] {
+  const chosen = chooseBackend(probes);
+  return [
+    ...probes.map((probe): Finding => {
+      const what = probe.backend;
+      if (probe.available) return { what, state: 'ok', text: probe.detail, mend: null };
+      const state = what === 'native' ? 'warn' : 'ok';
+      return { what, state, text: `not there: ${probe.why}`, mend: probe.remedy };
+    }),
+    finding('backend', 'ok', `--backend auto takes ${chosen}: ${REASONS[chosen]}`),
+  ];
 }
+
+const REASONS: Record<Backend, string> = {
+  tensorflow: 'there is a GPU that TensorFlow can use',
+  native: 'native code is the fastest here',
+  webgpu: 'there is nothing faster',
+  reference: 'native code is not there',
+};
 
 /** A model that opened: does what its tables and dense weights take fit into memory? */
 export function modelFinding({
@@ -148,7 +162,7 @@ export function doctorText(findings: readonly Finding[]): string {
   const width = Math.max(...findings.map(({ what }) => what.length));
   const lines = findings.flatMap(({ what, state, text, mend }) => [
     `${state.padEnd(4)}  ${what.padEnd(width)}  ${text}`,
-    ...(mend === null ? [] : [`${' '.repeat(width + 8)}to mend it: ${mend}`]),
+    ...(mend === null ? [] : [`${' '.repeat(width + 8)}to ${state === 'ok' ? 'add' : 'mend'} it: ${mend}`]),
   ]);
   const count = (wanted: Finding['state']): number => findings.filter(({ state }) => state === wanted).length;
   return [...lines, '', `${count('ok')} ok, ${count('warn')} to look at, ${count('fail')} failed`].join('\n');

@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process';
 import { readFile, statfs } from 'node:fs/promises';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { promisify } from 'node:util';
+import { probeBackends } from '@ultramem/backends';
 import { openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
-import { BACKENDS } from '@ultramem/command-line';
 import { planTerms } from '@ultramem/coordinator';
 import { systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
@@ -12,7 +12,7 @@ import { coordinatorBytes, sliceBytes } from '@ultramem/planner';
 import { createWsTransport } from '@ultramem/transport-ws';
 import { openTokenizer } from '../open-model.ts';
 import {
-  backendFinding,
+  backendFindings,
   brokenModelFinding,
   cpuFinding,
   diskFinding,
@@ -47,7 +47,7 @@ export async function probeMachine({
     diskFinding(process.cwd(), disk.bavail * disk.bsize),
     loopbackFinding(await failureOf(probeLoopback)),
     portFinding(port, await failureOf(() => probePort(port))),
-    backendFinding(BACKENDS),
+    ...backendFindings(await probeBackends()),
     ...(modelPath === null ? [] : [await probeModel(modelPath)]),
   ];
 }

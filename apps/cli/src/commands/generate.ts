@@ -1,3 +1,4 @@
+import { BACKEND_HELP, type Backend, parseBackend } from '@ultramem/backends';
 import { number, wholeNumber } from '@ultramem/command-line';
 import { randomSeed } from '@ultramem/environment-system';
 import { generate, hiddenFraction, parseSampling, type Sampling } from '@ultramem/inference';
@@ -10,6 +11,7 @@ interface GenerateFlags {
   coordinator?: string;
   tokenFile?: string;
   model?: string;
+  backend: string;
   prompt: string;
   maxTokens: string;
   temperature: string;
@@ -44,6 +46,7 @@ export function generateCommand(): Command {
     .addOption(coordinatorOption().conflicts('model'))
     .addOption(tokenFileOption())
     .option('--model <dir>', 'run this model here, without a cluster')
+    .option('--backend <name>', `with --model, ${BACKEND_HELP}`, 'auto')
     .requiredOption('--prompt <text>', 'what to continue')
     .option('--max-tokens <count>', 'new tokens at most', '64')
     .option('--temperature <number>', '0 takes the best token', '0')
@@ -75,7 +78,9 @@ export function generateCommand(): Command {
           '--prompt is empty; expected some text to continue; write a prompt',
         );
       const facts =
-        flags.model === undefined ? await generateThere(flags, call) : await generateHere(flags.model, call);
+        flags.model === undefined
+          ? await generateThere(flags, call)
+          : await generateHere(flags.model, parseBackend(flags.backend), call);
       const tokensPerSecond = facts.tokenIds.length / (facts.elapsedMs / 1000);
       if (flags.json)
         process.stdout.write(
@@ -125,8 +130,12 @@ async function generateThere(flags: GenerateFlags, call: GenerateCall): Promise<
   });
 }
 
-async function generateHere(path: string, call: GenerateCall): Promise<GenerateFacts> {
-  const { model, tokenizer, checkpoint } = await openModel(path);
+async function generateHere(
+  path: string,
+  backend: Backend | 'auto',
+  call: GenerateCall,
+): Promise<GenerateFacts> {
+  const { model, tokenizer, checkpoint } = await openModel(path, backend);
   const { prompt, maxTokens, sampling, seed, onText } = call;
   const startMs = performance.now();
   const stream = tokenizer.createStream();

@@ -1,3 +1,4 @@
+import { BACKEND_HELP, type Backend, parseBackend } from '@ultramem/backends';
 import { wholeNumber } from '@ultramem/command-line';
 import { explainLookup, type LookupAnswer, type LookupRequest } from '@ultramem/inference';
 import { formatBytes } from '@ultramem/planner';
@@ -16,6 +17,7 @@ interface LookupFlags {
   coordinator?: string;
   tokenFile?: string;
   model?: string;
+  backend: string;
   prompt: string;
   position?: string;
   layer?: string;
@@ -31,6 +33,7 @@ export function lookupCommand(): Command {
     .addOption(coordinatorOption().conflicts('model'))
     .addOption(tokenFileOption())
     .option('--model <dir>', 'look it up here, without a cluster')
+    .option('--backend <name>', `with --model, ${BACKEND_HELP}`, 'auto')
     .requiredOption('--prompt <text>', 'text that ends in the token, or holds it')
     .option('--position <number>', 'which token of the text, from 0 (default: the last)')
     .option('--layer <number>', 'which memory layer, from 0 (default: the first)')
@@ -41,7 +44,9 @@ export function lookupCommand(): Command {
       const layer = flags.layer === undefined ? null : wholeNumber('--layer', 0)(flags.layer);
       const asked = { text: flags.prompt, position, layer };
       const explanation =
-        flags.model === undefined ? await explainThere(flags, asked) : await explainHere(flags.model, asked);
+        flags.model === undefined
+          ? await explainThere(flags, asked)
+          : await explainHere(flags.model, parseBackend(flags.backend), asked);
       process.stdout.write(
         `${flags.json ? JSON.stringify(explanation) : describeExplanation(explanation)}\n`,
       );
@@ -60,8 +65,12 @@ async function explainThere(flags: LookupFlags, asked: Asked): Promise<Explanati
 }
 
 /** The same from this process alone: one shard that nobody has to be asked for. */
-async function explainHere(path: string, { text, position, layer }: Asked): Promise<Explanation> {
-  const { model, tokenizer, checkpoint } = await openModel(path);
+async function explainHere(
+  path: string,
+  backend: Backend | 'auto',
+  { text, position, layer }: Asked,
+): Promise<Explanation> {
+  const { model, tokenizer, checkpoint } = await openModel(path, backend);
   let lookupMs = 0;
   const timed = async (request: LookupRequest): Promise<LookupAnswer> => {
     const startMs = performance.now();

@@ -1,4 +1,5 @@
-import { totalmem } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
+import { BACKEND_HELP, parseBackends } from '@ultramem/backends';
 import { checkExposure, readToken, startProgress, wholeNumber } from '@ultramem/command-line';
 import { DEFAULT_PORT } from '@ultramem/coordinator-app';
 import { startLocalCluster } from '@ultramem/local-cluster';
@@ -18,6 +19,8 @@ interface UpFlags {
   port: string;
   tokenFile?: string;
   memory?: string;
+  backend: string;
+  threads?: string;
   demonstrate?: boolean;
   once?: boolean;
 }
@@ -43,6 +46,8 @@ export function upCommand(): Command {
       '--memory <sizes>',
       'memory for slices, of each worker or one size each, such as 4GiB,2GiB (default: 80 % of the machine, shared)',
     )
+    .option('--backend <names>', `${BACKEND_HELP}; several by commas go to the workers in turn`, 'auto')
+    .option('--threads <count>', "of each worker's native kernels (default: the cores, shared)")
     .option('--demonstrate', 'write text, and prove that nothing was lost by sharding')
     .option('--once', 'demonstrate, then stop')
     .addHelpText('after', '\nExample:\n  ultramem up --model ./model --workers 4 --partition slots')
@@ -52,6 +57,7 @@ export function upCommand(): Command {
       checkExposure(flags.host, token);
       parsePartition(flags.partition); // a wrong flag is told before anything starts
       parseKeysMode(flags.keys);
+      const backends = parseBackends(flags.backend);
       const progress = startProgress('starting', workers + 1);
       let readyCount = 0;
       const cluster = await startLocalCluster({
@@ -62,6 +68,11 @@ export function upCommand(): Command {
         host: flags.host,
         partition: flags.partition,
         keys: flags.keys,
+        backends,
+        threads:
+          flags.threads === undefined
+            ? Math.max(1, Math.floor(availableParallelism() / workers))
+            : wholeNumber('--threads', 1, 1024)(flags.threads),
         tokenFile: flags.tokenFile ?? null,
         memoryBytes: memoryOfEach(flags.memory, workers),
         onMessage: (_, message) => {
@@ -75,7 +86,7 @@ export function upCommand(): Command {
           ...(flags.tokenFile === undefined ? {} : { tokenFile: flags.tokenFile }),
         };
         if (flags.demonstrate || flags.once)
-          await withClient(access, (client) => demonstrate(client, flags.model));
+          await withClient(access, (client) => demonstrate(client, flags.model, backends[0]));
         if (!flags.once) await stayUp(cluster, access);
       } finally {
         await cluster.stop();

@@ -1,4 +1,5 @@
-import { parseBackend, startProgress, wholeNumber } from '@ultramem/command-line';
+import { BACKEND_HELP, parseBackends } from '@ultramem/backends';
+import { startProgress, wholeNumber } from '@ultramem/command-line';
 import { OperatingError } from '@ultramem/invariant';
 import { parseKeysMode, parsePartition } from '@ultramem/planner';
 import { Command } from 'commander';
@@ -31,7 +32,7 @@ export function verifyCommand(): Command {
     .option('--workers <count>', 'worker processes; 0 runs in this process', '0')
     .option('--partition <kind>', 'slots, columns, grid:RxC or auto', 'auto')
     .option('--keys <place>', 'who scores keys: coordinator, workers or auto', 'auto')
-    .option('--backend <name>', 'kernels: auto or reference', 'auto')
+    .option('--backend <names>', `${BACKEND_HELP}; several by commas go to the workers in turn`, 'auto')
     .option('--json', 'print {ok, cases} as JSON')
     .addHelpText(
       'after',
@@ -42,7 +43,7 @@ export function verifyCommand(): Command {
         workers: wholeNumber('--workers', 0, 4096)(flags.workers),
         partition: parsePartition(flags.partition),
         keys: parseKeysMode(flags.keys),
-        backend: parseBackend(flags.backend),
+        backends: parseBackends(flags.backend),
       };
       const cases = await runCases(flags, shape);
       const ok = cases.every((one) => one.ok);

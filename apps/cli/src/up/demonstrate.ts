@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Backend } from '@ultramem/backends';
 import type { Client } from '@ultramem/client';
 import { startProgress } from '@ultramem/command-line';
 import { evaluate, generate, parseSampling } from '@ultramem/inference';
@@ -24,9 +25,13 @@ const LOSS_BYTES = 2048;
  *
  * @throws OperatingError DEMONSTRATION_FAILED when a token differs
  */
-export async function demonstrate(client: Client, modelPath: string): Promise<void> {
+export async function demonstrate(
+  client: Client,
+  modelPath: string,
+  backend: Backend | 'auto',
+): Promise<void> {
   const recorded = await readRecorded(modelPath);
-  const context = await openModel(modelPath);
+  const context = await openModel(modelPath, backend);
   try {
     const prompt = recorded.greedy[0]?.prompt ?? 'The ';
     const maxTokens = Math.min(

@@ -1,3 +1,4 @@
+import type { Backend } from '@ultramem/backends';
 import type { Checkpoint } from '@ultramem/checkpoint';
 import { stopOnDefect } from '@ultramem/command-line';
 import { type Coordinator, startCoordinator } from '@ultramem/coordinator';
@@ -13,7 +14,8 @@ export interface ClusterShape {
   workers: number;
   partition: Partition | 'auto';
   keys: KeysMode;
-  backend: string;
+  /** The first for this process, all in turn for the workers. */
+  backends: readonly (Backend | 'auto')[];
 }
 
 const LOOKUP_DEADLINE_MS = 60_000;
@@ -44,7 +46,11 @@ export async function withCluster<T>(
     onDefect: stopOnDefect,
   });
   const workers = Array.from({ length: shape.workers }, (_, index) =>
-    startLocalWorker({ program: PROGRAM, model: model.path, backend: shape.backend }, coordinator.url, index),
+    startLocalWorker(
+      { program: PROGRAM, model: model.path, backends: shape.backends },
+      coordinator.url,
+      index,
+    ),
   );
   try {
     // A worker that cannot start says why; without this the wait would have no end.

@@ -1,7 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { generate, type Model, parseSampling, readVectorFile, verifyModel } from '@ultramem/inference';
+import { systemClock } from '@ultramem/environment-system';
+import {
+  createLocalLookup,
+  generate,
+  type Model,
+  parseSampling,
+  readVectorFile,
+  verifyModel,
+} from '@ultramem/inference';
 import { OperatingError } from '@ultramem/invariant';
+import { createReferenceKernels } from '@ultramem/kernels';
 import { openModel } from '../open-model.ts';
 import { compareLookups } from './compare-lookups.ts';
 import { type ClusterShape, withCluster } from './temporary-cluster.ts';
@@ -22,7 +31,7 @@ export async function verifyModelFile(
   });
   const io = readVectorFile(bytes, basename(ioPath));
   const continuations = await recordedContinuations(join(dirname(ioPath), 'io.json'));
-  const { model, checkpoint, tokenizer } = await openModel(modelPath);
+  const { model, checkpoint, tokenizer } = await openModel(modelPath, shape.backends[0]);
   const name = basename(modelPath);
   try {
     if (shape.workers === 0) return await verifyAll(model, io, continuations, name);
@@ -30,7 +39,11 @@ export async function verifyModelFile(
       shape,
       { path: modelPath, checkpoint, kernels: model.kernels, tokenizer },
       async (coordinator) => {
-        const { lookUp, comparison } = compareLookups(coordinator.lookUp, model.lookUp);
+        // Whatever computes in the cluster is held against plain TypeScript.
+        const oracle = createReferenceKernels(systemClock.breathe);
+        const { memoryLayers } = model;
+        const local = await createLocalLookup({ checkpoint, kernels: oracle, memoryLayers });
+        const { lookUp, comparison } = compareLookups(coordinator.lookUp, local);
         const cases = await verifyAll({ ...model, lookUp }, io, continuations, name);
         return cases.map((one) => ({
           ...one,
@@ -43,6 +56,7 @@ export async function verifyModelFile(
     );
   } finally {
     await checkpoint.close();
+    await model.kernels.close();
   }
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openBackend } from '@ultramem/backends';
 import { openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
 import { systemClock } from '@ultramem/environment-system';
@@ -62,12 +63,16 @@ export async function verifyVectorFile(
   try {
     for (const [fileName, content] of files) await writeFile(join(modelPath, fileName), content);
     const checkpoint = await openCheckpoint(fileDirectory(modelPath), { parts: 'memory' });
-    const kernels = createReferenceKernels(systemClock.breathe);
+    const kernels = await openBackend({ backend: shape.backends[0] });
     const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
-    const local = await createLocalLookup({ checkpoint, kernels, memoryLayers });
     try {
-      if (shape.workers === 0)
-        return await verifyLayers({ name, layers, memoryLayers, kernels, lookUp: local });
+      if (shape.workers === 0) {
+        const lookUp = await createLocalLookup({ checkpoint, kernels, memoryLayers });
+        return await verifyLayers({ name, layers, memoryLayers, kernels, lookUp });
+      }
+      // Whatever computes in the cluster is held against plain TypeScript.
+      const oracle = createReferenceKernels(systemClock.breathe);
+      const local = await createLocalLookup({ checkpoint, kernels: oracle, memoryLayers });
       return await withCluster(
         shape,
         { path: modelPath, checkpoint, kernels, tokenizer: null },
@@ -85,6 +90,7 @@ export async function verifyVectorFile(
       );
     } finally {
       await checkpoint.close();
+      await kernels.close();
     }
   } finally {
     await rm(modelPath, { recursive: true, force: true });

@@ -1,0 +1,4 @@
+export { BACKEND_HELP, BACKENDS, type Backend, parseBackend, parseBackends } from './backend-name.ts';
+export { type BackendProbe, chooseBackend } from './choose-backend.ts';
+export { type BackendOptions, openBackend } from './open-backend.ts';
+export { probeBackends } from './probe-backends.ts';
