@@ -1,0 +1,51 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "addon/arguments.h"
+#include "core/workers.h"
+
+namespace ultramem {
+
+// The threads of one `createNativeKernels`. Large calls run one after another on a thread of the engine, each over all lanes; small
+// calls run at once on the JS thread, where a queue and a promise would cost more than the work.
+class Engine : public std::enable_shared_from_this<Engine> {
+ public:
+  static constexpr napi_type_tag TAG{0x6b0a7f3e51c94d28, 0x9d35e1f08a7246bb};
+  static constexpr const char* NAME = "engine";
+
+  static std::shared_ptr<Engine> create(napi_env env, uint32_t threads);
+  ~Engine();
+
+  uint32_t lanes() const;
+
+  // Does `work(Workers&)` now, and returns undefined; or later, and returns a promise of undefined. `estimatedNs` is the time the
+  // work would take one thread, roughly: a multiply-add of f32 is about 1/64 of it, a byte from memory about 1/10.
+  //
+  // Before this call the binding has read all arguments and checked them. Until the promise settles their arrays and handles are
+  // kept alive, so `work` may capture spans of arrays by value, and shared pointers of handles. It may throw `Refusal`.
+  template <class Work>
+  napi_value call(Arguments& arguments, double estimatedNs, Work&& work) {
+    if (!runsAtOnce(estimatedNs)) return queue(arguments, std::forward<Work>(work));
+    work(alone_);
+    return nullptr;
+  }
+
+  // As `call`, always later.
+  napi_value queue(Arguments& arguments, std::function<void(Workers&)> work);
+
+  // Ends the threads after the queued jobs. The engine refuses calls afterwards.
+  void stop();
+
+ private:
+  struct State;
+  explicit Engine(std::unique_ptr<State> state);
+  bool runsAtOnce(double estimatedNs);
+
+  std::unique_ptr<State> state_;
+  Workers alone_{1};
+  double sinceTurnNs_ = 0;
+};
+
+}  // namespace ultramem

@@ -1,0 +1,76 @@
+#include "addon/arguments.h"
+#include "addon/async-call.h"
+#include "core/matmul.h"
+
+namespace ultramem {
+namespace {
+
+struct MatrixObject : PackedMatrix {
+  static constexpr napi_type_tag TAG{0x0d7c1b9a43f24e61, 0xb28f6c5de1907a34};
+  static constexpr const char* NAME = "matrix";
+  using PackedMatrix::PackedMatrix;
+};
+
+// createMatrix(dtype: 0 f32, 1 bf16, 2 f16, rows, columns): handle, to be filled
+napi_value createMatrix(Arguments& arguments) {
+  const auto dtype = static_cast<Dtype>(arguments.whole(0, 2));
+  const uint64_t rows = arguments.whole(1);
+  const uint64_t columns = arguments.whole(2);
+  sizeProduct({rows, columns, bytesOf(dtype)});
+  return makeHandle(arguments.env, std::make_shared<MatrixObject>(dtype, rows, columns));
+}
+
+// fillMatrix(engine, matrix, firstRow, bytes: Uint8Array of whole rows)
+napi_value fillMatrix(Arguments& arguments) {
+  const auto engine = arguments.handle<Engine>(0);
+  const auto matrix = arguments.handle<MatrixObject>(1);
+  const uint64_t firstRow = arguments.whole(2);
+  const auto bytes = arguments.array<uint8_t>(3);
+  const size_t rowBytes = matrix->columns() * bytesOf(matrix->dtype());
+  const size_t rowCount = rowBytes == 0 ? 0 : bytes.size() / rowBytes;
+  require(rowCount * rowBytes == bytes.size(), "the bytes are whole rows");
+  require(firstRow <= matrix->rows() && rowCount <= matrix->rows() - firstRow, "the rows lie inside the matrix");
+  return engine->call(arguments, static_cast<double>(bytes.size()) / 4,
+                      [=](Workers&) { matrix->fill(firstRow, rowCount, bytes.data()); });
+}
+
+// releaseMatrix(matrix)
+napi_value releaseMatrix(Arguments& arguments) {
+  arguments.release<MatrixObject>(0);
+  return nullptr;
+}
+
+// matrixBytes(matrix): number
+napi_value matrixBytes(Arguments& arguments) {
+  napi_value bytes;
+  check(napi_create_double(arguments.env, static_cast<double>(arguments.handle<MatrixObject>(0)->residentBytes()), &bytes));
+  return bytes;
+}
+
+// matmul(engine, matrix, x [rowCount, columns], rowCount, bias [rows] or null, out [rowCount, rows])
+napi_value matmulOf(Arguments& arguments) {
+  const auto engine = arguments.handle<Engine>(0);
+  const auto matrix = arguments.handle<MatrixObject>(1);
+  const auto x = arguments.array<float>(2);
+  const uint64_t rowCount = arguments.whole(3);
+  const auto bias = arguments.optionalArray<float>(4);
+  const auto out = arguments.array<float>(5);
+  require(x.size() == sizeProduct({rowCount, matrix->columns()}), "x is [rowCount, columns]");
+  require(out.size() == sizeProduct({rowCount, matrix->rows()}), "the result is [rowCount, rows]");
+  require(bias.data() == nullptr || bias.size() == matrix->rows(), "the bias is [rows]");
+  return engine->call(arguments, matmulNs(*matrix, rowCount), [=](Workers& workers) {
+    matmul(*matrix, x.data(), rowCount, bias.data(), out.data(), workers);
+  });
+}
+
+}  // namespace
+
+void registerDense(napi_env env, napi_value exports) {
+  exportMethod<createMatrix>(env, exports, "createMatrix");
+  exportMethod<fillMatrix>(env, exports, "fillMatrix");
+  exportMethod<releaseMatrix>(env, exports, "releaseMatrix");
+  exportMethod<matrixBytes>(env, exports, "matrixBytes");
+  exportMethod<matmulOf>(env, exports, "matmul");
+}
+
+}  // namespace ultramem

@@ -1,0 +1,71 @@
+#include "core/isa.h"
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace ultramem {
+namespace {
+
+// The plainest first, the best last.
+std::vector<Isa> runnable() {
+  std::vector<Isa> sets{Isa::scalar};
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  // Every flag of native/build.mjs is asked for: machines exist that have AVX2 and lack FMA.
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+                    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("f16c") &&
+                    __builtin_cpu_supports("lzcnt");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                      __builtin_cpu_supports("avx512vnni");
+  if (avx2) sets.push_back(Isa::avx2);
+  if (avx512) sets.push_back(Isa::avx512);
+#elif defined(__aarch64__)
+  sets.push_back(Isa::neon);
+#endif
+  return sets;
+}
+
+Isa choose() {
+  const std::vector<Isa> sets = runnable();
+  const char* wanted = std::getenv("ULTRAMEM_ISA");
+  if (wanted == nullptr || *wanted == '\0') return sets.back();
+  for (Isa set : sets)
+    if (std::string(wanted) == isaName(set)) return set;
+  std::string message = "ULTRAMEM_ISA is ";
+  message.append(wanted).append("; expected one of ").append(availableIsas()).append("; correct or unset it");
+  throw std::runtime_error(message);
+}
+
+}  // namespace
+
+Isa isa() {
+  static const Isa chosen = choose();
+  return chosen;
+}
+
+const char* isaName(Isa isa) {
+  switch (isa) {
+    case Isa::scalar: return "scalar";
+    case Isa::avx2: return "avx2";
+    case Isa::avx512: return "avx512";
+    case Isa::neon: return "neon";
+  }
+  return "unknown";
+}
+
+const char* availableIsas() {
+  static const std::string names = [] {
+    std::string joined;
+    for (Isa set : runnable()) {
+      if (!joined.empty()) joined += ' ';
+      joined += isaName(set);
+    }
+    return joined;
+  }();
+  return names.c_str();
+}
+
+}  // namespace ultramem

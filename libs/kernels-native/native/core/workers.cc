@@ -1,0 +1,89 @@
+#include "core/workers.h"
+
+#include <chrono>
+#include <utility>
+
+namespace ultramem {
+namespace {
+
+constexpr uint32_t OPEN = 0x80000000u;
+// How long a thread looks for work before it sleeps. Longer than the gap between the products of one layer, and short, because
+// processes that share the cores need them: two spinners on one core cost each other whole time slices.
+constexpr std::chrono::microseconds SPIN{20};
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Spins until `ready` holds; false when it does not within SPIN.
+template <class Ready>
+bool spinUntil(const Ready& ready) {
+  const auto end = std::chrono::steady_clock::now() + SPIN;
+  do {
+    for (int i = 0; i < 32; i++) {
+      if (ready()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return ready();
+}
+
+}  // namespace
+
+Workers::Workers(uint32_t lanes) : lanes_(lanes < 1 ? 1 : lanes) {}
+
+Workers::~Workers() {
+  stopping_ = true;
+  calls_++;
+  calls_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void Workers::run(uint32_t parts, const std::function<void(uint32_t, uint32_t)>& work) {
+  if (lanes_ == 1 || parts <= 1) {
+    for (uint32_t part = 0; part < parts; part++) work(part, 0);
+    return;
+  }
+  while (threads_.size() + 1 < lanes_)
+    threads_.emplace_back([this, lane = static_cast<uint32_t>(threads_.size() + 1)] { serve(lane); });
+  work_ = &work;
+  parts_ = parts;
+  next_.store(0, std::memory_order_relaxed);
+  failed_.store(false, std::memory_order_relaxed);
+  gate_.fetch_or(OPEN);
+  calls_.fetch_add(1);
+  calls_.notify_all();
+  takeParts(0);
+  // Nothing is left to start: helpers that come now find the gate shut, those inside finish what they have.
+  gate_.fetch_and(~OPEN);
+  if (!spinUntil([this] { return gate_.load() == 0; }))
+    for (uint32_t inside = gate_.load(); inside != 0; inside = gate_.load()) gate_.wait(inside);
+  if (failed_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void Workers::takeParts(uint32_t lane) {
+  for (uint32_t part = next_.fetch_add(1); part < parts_; part = next_.fetch_add(1)) {
+    try {
+      (*work_)(part, lane);
+    } catch (...) {
+      if (!failed_.exchange(true)) failure_ = std::current_exception();
+    }
+  }
+}
+
+void Workers::serve(uint32_t lane) {
+  for (uint32_t seen = 0;;) {
+    if (!spinUntil([&] { return calls_.load() != seen; })) calls_.wait(seen);
+    seen = calls_.load();
+    if (stopping_) return;
+    // Entering first and looking afterwards: the caller sees either this helper inside or nobody who might still read `work_`.
+    if (gate_.fetch_add(1) & OPEN) takeParts(lane);
+    if (gate_.fetch_sub(1) == 1) gate_.notify_one();
+  }
+}
+
+}  // namespace ultramem

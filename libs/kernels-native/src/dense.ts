@@ -1,0 +1,70 @@
+import { DTYPE_BYTES, type FloatDType, type TensorSource } from '@ultramem/checkpoint';
+import { assert } from '@ultramem/invariant';
+import type { Kernels, Matrix } from '@ultramem/kernels';
+import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
+import { Resident } from './resident.ts';
+
+type MatrixHandle = NativeHandle<'matrix'>;
+
+/** `native/addon/dense.cc`. */
+export interface DenseAddon {
+  createMatrix(dtype: number, rows: number, columns: number): MatrixHandle;
+  fillMatrix(engine: Engine, matrix: MatrixHandle, firstRow: number, bytes: Uint8Array): Pending;
+  releaseMatrix(matrix: MatrixHandle): void;
+  matrixBytes(matrix: MatrixHandle): number;
+  matmul(
+    engine: Engine,
+    matrix: MatrixHandle,
+    x: Float32Array,
+    rowCount: number,
+    bias: Float32Array | null,
+    out: Float32Array,
+  ): Pending;
+}
+
+/** As `Dtype` of `native/core/matmul.h`. */
+const DTYPES: readonly FloatDType[] = ['F32', 'BF16', 'F16'];
+const PIECE_BYTES = 8 * 1024 * 1024;
+
+class NativeMatrix extends Resident<MatrixHandle> implements Matrix {
+  readonly rows: number;
+  readonly columns: number;
+
+  constructor(addon: Addon, handle: MatrixHandle, rows: number, columns: number) {
+    super(handle, addon.matrixBytes(handle), addon.releaseMatrix);
+    this.rows = rows;
+    this.columns = columns;
+  }
+}
+
+/** Weights in their stored width, products in f32 with one order of sums for every batch size and thread count. */
+export function denseKernels(addon: Addon, engine: Engine) {
+  return {
+    loadMatrix: (source) => loadMatrix(addon, engine, source),
+    matmul: async (weight, x, rowCount, bias) => {
+      assert(weight instanceof NativeMatrix, 'a matrix is used by the backend that loaded it');
+      assert(x.length === rowCount * weight.columns, 'x has one row of the weight columns per batch row');
+      assert(bias === null || bias.length === weight.rows, 'a bias has one entry per weight row');
+      const out = new Float32Array(rowCount * weight.rows);
+      const pending = addon.matmul(engine, weight.handle, x, rowCount, bias, out);
+      if (pending !== undefined) await pending;
+      return out;
+    },
+  } satisfies Partial<Kernels>;
+}
+
+/** Reads pieces of whole rows; the stored bytes are in memory once. */
+async function loadMatrix(addon: Addon, engine: Engine, source: TensorSource): Promise<NativeMatrix> {
+  assert(source.shape.length === 2, 'a matrix has two axes');
+  assert(source.dtype !== 'I64', `${source.name} holds floats`);
+  const [rows, columns] = source.shape as [number, number];
+  const handle = addon.createMatrix(DTYPES.indexOf(source.dtype), rows, columns);
+  const rowBytes = columns * DTYPE_BYTES[source.dtype];
+  const rowsPerPiece = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
+  for (let row = 0; row < rows && rowBytes > 0; row += rowsPerPiece) {
+    const count = Math.min(rowsPerPiece, rows - row);
+    const bytes = await source.read(row * rowBytes, count * rowBytes);
+    await addon.fillMatrix(engine, handle, row, bytes);
+  }
+  return new NativeMatrix(addon, handle, rows, columns);
+}

@@ -1,0 +1,37 @@
+import { availableParallelism } from 'node:os';
+import { assert } from '@ultramem/invariant';
+import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
+import { denseKernels } from './dense.ts';
+import { loadAddon } from './load-addon.ts';
+
+/**
+ * The contract in C++: SIMD chosen at run time, own threads. `probeNative` says beforehand whether it is there.
+ *
+ * @param options.threads threads of large computations, the JS thread not counted; as many as the machine offers when left out
+ */
+export function createNativeKernels(options: { threads?: number } = {}): Kernels {
+  const loaded = loadAddon();
+  assert(loaded.addon !== null, 'native kernels are created where probeNative says that they are available');
+  const { addon } = loaded;
+  const threads = options.threads ?? availableParallelism();
+  assert(Number.isInteger(threads) && threads >= 1, 'there is at least one thread');
+  const engine = addon.createEngine(threads);
+  const reference = createReferenceKernels();
+  return {
+    backend: 'native',
+    ...denseKernels(addon, engine),
+    activate: reference.activate,
+    attend: reference.attend,
+    loadKeys: reference.loadKeys,
+    scoreKeys: reference.scoreKeys,
+    selectGrid: reference.selectGrid,
+    select: reference.select,
+    loadValues: reference.loadValues,
+    pool: reference.pool,
+    dotRows: reference.dotRows,
+    close: async () => {
+      await addon.drainEngine(engine);
+      addon.stopEngine(engine);
+    },
+  };
+}
