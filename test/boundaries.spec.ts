@@ -50,14 +50,15 @@ describe('the workspace', () => {
 });
 
 describe('a planted violation of the layers is found:', () => {
-  const layers = ['base', 'domain', 'cluster', 'role', 'adapter', 'app', 'cli', 'test'];
+  const layers = ['base', 'domain', 'cluster', 'role', 'adapter', 'page', 'app', 'cli', 'test'];
   const allowed = new Map([
     ['base', 'base'],
     ['domain', 'base domain'],
     ['cluster', 'base domain cluster'],
     ['role', 'base domain cluster'],
     ['adapter', 'base domain cluster'],
-    ['app', 'base domain cluster role adapter'],
+    ['page', 'base domain cluster role adapter'],
+    ['app', 'base domain cluster role adapter page'],
     ['cli', 'base domain cluster role adapter app'],
     ['test', 'base domain cluster role adapter app cli test'],
   ]);
@@ -114,6 +115,16 @@ describe('a planted violation of the layers is found:', () => {
       plantedProject({ name: 'b', runtime: 'browser' }),
     ];
     expect(runtimeFindings(projects)).toEqual(['a -> b leads from runtime node to browser']);
+  });
+
+  it('but not to a page, whose files an app serves', () => {
+    const page = plantedProject({ name: 'page', layer: 'page', runtime: 'browser', dependsOn: ['b'] });
+    const projects = [
+      plantedProject({ name: 'a', layer: 'app', runtime: 'node', dependsOn: ['page'] }),
+      plantedProject({ name: 'b', runtime: 'node' }),
+      page,
+    ];
+    expect(runtimeFindings(projects)).toEqual(['page -> b leads from runtime browser to node']);
   });
 });
 

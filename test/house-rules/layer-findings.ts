@@ -5,7 +5,8 @@ const BELOW_APPS = [...BELOW_ROLES, 'role', 'adapter'];
 
 /**
  * Which layers a layer may import. A role knows no other role and no technology, an adapter owns one technology and knows no
- * other; an assembly puts adapters together for the apps; only the command line and tests start apps.
+ * other; an assembly puts adapters together for the apps; only the command line and tests start apps. A page is a bundle for
+ * browsers: an app that serves it depends on its files and can import nothing of it.
  */
 const MAY_IMPORT = new Map<string, readonly string[]>([
   ['base', ['base']],
@@ -14,7 +15,8 @@ const MAY_IMPORT = new Map<string, readonly string[]>([
   ['role', BELOW_ROLES],
   ['adapter', BELOW_ROLES],
   ['assembly', BELOW_APPS],
-  ['app', [...BELOW_APPS, 'assembly']],
+  ['page', BELOW_APPS],
+  ['app', [...BELOW_APPS, 'assembly', 'page']],
   ['cli', [...BELOW_APPS, 'assembly', 'app']],
   ['test', [...BELOW_APPS, 'assembly', 'app', 'cli', 'test']],
 ]);
@@ -50,12 +52,14 @@ export function runtimeFindings(projects: readonly Project[]): string[] {
     const waiting: string[][] = [[from.name]];
     const seen = new Set([from.name]);
     for (let path = waiting.shift(); path !== undefined; path = waiting.shift()) {
-      const runtime = byName.get(path.at(-1) ?? '')?.runtime ?? 'any';
+      const last = byName.get(path.at(-1) ?? '');
+      if (last?.layer === 'page' && path.length > 1) continue; // files, which run elsewhere
+      const runtime = last?.runtime ?? 'any';
       if (runtime !== 'any' && runtime !== from.runtime) {
         findings.push(`${path.join(' -> ')} leads from runtime ${from.runtime} to ${runtime}`);
         continue;
       }
-      for (const target of byName.get(path.at(-1) ?? '')?.dependsOn ?? []) {
+      for (const target of last?.dependsOn ?? []) {
         if (!seen.has(target)) waiting.push([...path, target]);
         seen.add(target);
       }
