@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { parseShuffleIndex } from '@ultramem/ultramem';
 import { describe, expect, it } from 'vitest';
 import { memoryDirectory } from './memory-directory.ts';
@@ -102,6 +103,32 @@ describe('the weights', () => {
     }
     const norm = await readFloats(checkpoint.tensor('transformer.mem_blocks.0.keys_norm.weight'));
     expect(norm[0]).toBeCloseTo(16 ** -0.33);
+  });
+
+  it('are normal, in every piece of a table', async () => {
+    const config = { ...CONFIGS.v2!, mem_knum: 150, mem_vdim: 64, n_layers: 4 };
+    const checkpoint = await open(config, await synth(config, 2, 'F32'));
+    const table = await readFloats(checkpoint.tensor('transformer.full_memory_layer.values_for_look_up'));
+    expect(table.byteLength).toBeGreaterThan(16 * 2 ** 20);
+    for (let piece = 0; piece < table.length; piece += 2 ** 21) {
+      const values = table.subarray(piece, piece + 2 ** 21);
+      const share = (limit: number) =>
+        values.filter((x) => Math.abs(x) < limit * 0.02).length / values.length;
+      expect(values.reduce((sum, x) => sum + x, 0) / values.length / 0.02).toBeCloseTo(0, 1);
+      expect(share(1)).toBeCloseTo(0.6827, 2);
+      expect(share(2)).toBeCloseTo(0.9545, 2);
+      expect(share(3)).toBeCloseTo(0.9973, 3);
+    }
+  });
+
+  // Equal seeds give equal bytes also elsewhere and next year: a change here is a change that users notice.
+  it.each([
+    ['v1', 'F32', '7f4513af63ba1531962492c74679d048d495be75d4a88052854522678484e378'],
+    ['v2', 'BF16', '512386b0e9174b20af69485299206149beadb68ac801ec92c76e44708d44a682'],
+    ['memory+', 'BF16', '093d246ce9d73b82cf7b0ad236f12a61fd33411903321478fbc77033fa91d944'],
+  ] as const)('have known bytes: %s, %s', async (name, dtype, digest) => {
+    const file = await synth(CONFIGS[name], 7, dtype);
+    expect(createHash('sha256').update(file).digest('hex')).toBe(digest);
   });
 
   it('have tables of which no two rows are equal, also in BF16', async () => {

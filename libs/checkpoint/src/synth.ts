@@ -98,18 +98,24 @@ interface SynthPlan {
 }
 
 async function writePermutation(length: number, random: Random, sink: ByteSink): Promise<void> {
-  const imageOf = permutation(length, () => random.uint32());
-  const piece = new Float64Array(Math.min(length, PIECE_ELEMENTS));
-  const words = new Uint32Array(piece.buffer);
-  for (let done = 0; done < length; done += PIECE_ELEMENTS) {
+  const fillImages = permutation(length, () => random.uint32());
+  const images = new Float64Array(Math.min(length, PIECE_ELEMENTS));
+  // One piece is written while the next is filled; `pending` is always awaited before anything else can be.
+  const pieces = [new Uint32Array(2 * images.length), new Uint32Array(2 * images.length)];
+  let pending = Promise.resolve();
+  for (let done = 0, turn = 0; done < length; done += PIECE_ELEMENTS, turn = 1 - turn) {
     const count = Math.min(PIECE_ELEMENTS, length - done);
+    fillImages(done, images.subarray(0, count));
+    const words = pieces[turn];
     for (let i = 0; i < count; i++) {
-      const image = imageOf(done + i);
-      words[2 * i] = image % 2 ** 32; // little-endian int64 without a BigInt for each
-      words[2 * i + 1] = Math.floor(image / 2 ** 32);
+      const high = Math.floor(images[i] * 2 ** -32);
+      words[2 * i] = images[i] - high * 2 ** 32; // little-endian int64 without a BigInt for each
+      words[2 * i + 1] = high;
     }
-    await sink.write(new Uint8Array(piece.buffer, 0, count * 8));
+    await pending;
+    pending = sink.write(new Uint8Array(words.buffer, 0, count * 8));
   }
+  await pending;
 }
 
 function tuckerVectorsOfLayer(
