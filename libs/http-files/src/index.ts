@@ -1,0 +1,1 @@
+export { createHttpFiles, type HttpFilesOptions, type HttpHandler } from './http-files.ts';

@@ -1,1 +1,2 @@
+export type { HttpOptions } from './listen.ts';
 export { createWsTransport } from './ws-transport.ts';

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { OperatingError } from '@ultramem/invariant';
 import { codedError, MESSAGE_BYTES_MAX, SUBPROTOCOL } from '@ultramem/protocol';
@@ -13,16 +13,20 @@ export interface ListenOptions {
   strangerBytesMax?: number;
 }
 
+/** What the port does besides connections. */
+export interface HttpOptions {
+  /** Answers a plain HTTP request, or gives false: it then gets 426. By default each does. */
+  onHttp?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Origins of pages on other hosts that may dial, such as `https://example.org`. */
+  allowedOrigins?: readonly string[];
+}
+
 /** Accepts WebSockets of our subprotocol. @throws OperatingError PORT_IN_USE, LISTEN_FAILED */
-export async function listen(options: ListenOptions): Promise<Listener> {
+export async function listen(options: ListenOptions, http: HttpOptions = {}): Promise<Listener> {
   const { host, port, onConnection, strangerBytesMax } = options;
-  const server = createServer((_request, response) => {
-    response.writeHead(426, {
-      'content-type': 'text/plain; charset=utf-8',
-      upgrade: 'websocket',
-      connection: 'close',
-    });
-    response.end(`This port speaks WebSocket with the subprotocol ${SUBPROTOCOL}; use an UltraMem client.\n`);
+  const { onHttp = () => false, allowedOrigins = [] } = http;
+  const server = createServer((request, response) => {
+    if (!onHttp(request, response)) askForUpgrade(response);
   });
   const sockets = new WebSocketServer({
     server,
@@ -30,7 +34,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
     maxPayload: MESSAGE_BYTES_MAX,
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     verifyClient: ({ req }, answer) => {
-      const refusal = refusalOf(req);
+      const refusal = refusalOf(req, allowedOrigins);
       answer(refusal === null, 400, refusal ?? '');
     },
   });
@@ -54,10 +58,19 @@ export async function listen(options: ListenOptions): Promise<Listener> {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       sockets.close();
       for (const connection of connections) connection.close('the listener closed');
-      server.closeIdleConnections();
+      server.closeAllConnections(); // those of plain HTTP: a long answer would hold us up
       await closed;
     },
   };
+}
+
+function askForUpgrade(response: ServerResponse): void {
+  response.writeHead(426, {
+    'content-type': 'text/plain; charset=utf-8',
+    upgrade: 'websocket',
+    connection: 'close',
+  });
+  response.end(`This port speaks WebSocket with the subprotocol ${SUBPROTOCOL}; use an UltraMem client.\n`);
 }
 
 /** ws has one limit for all messages, up to which a stranger could make us buffer: this one ends with the first message. */
@@ -73,12 +86,12 @@ function limitStranger(socket: WebSocket, raw: Socket, bytesMax: number): void {
 
 /**
  * Null, or why this handshake is refused. A browser sends the origin of the page along, and any page can dial a loopback
- * address: only pages of the same host may.
+ * address: only pages of the same host may, and those that were allowed.
  */
-function refusalOf({ headers }: IncomingMessage): string | null {
+function refusalOf({ headers }: IncomingMessage, allowedOrigins: readonly string[]): string | null {
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
   if (!offered.includes(SUBPROTOCOL)) return `expected the subprotocol ${SUBPROTOCOL}`;
-  if (headers.origin === undefined) return null;
+  if (headers.origin === undefined || allowedOrigins.includes(headers.origin)) return null;
   const host = `http://${headers.host}`; // whatever the stranger wrote
   const isSameHost =
     URL.canParse(headers.origin) &&

@@ -97,6 +97,46 @@ describe('listening', () => {
     expect(await response.text()).toMatch(/^This port speaks WebSocket [^\n]*\n$/);
   });
 
+  it('hands plain HTTP to who wants it, and answers the rest as before', async () => {
+    const withHttp = createWsTransport({
+      onHttp: ({ url }, response) => {
+        if (url !== '/mine') return false;
+        response.end('taken');
+        return true;
+      },
+    });
+    const listener = await withHttp.listen({ host: HOST, port: 0, onConnection: () => undefined });
+    onTestFinished(() => listener.close());
+    const base = listener.url.replace('ws:', 'http:');
+    expect(await (await fetch(`${base}/mine`)).text()).toBe('taken');
+    expect((await fetch(`${base}/other`)).status).toBe(426);
+    expect(await handshake(listener.url, [SUBPROTOCOL], {})).toBe('open');
+  });
+
+  it('does not wait for a long answer when it closes', async () => {
+    const asked = deferred<void>();
+    const withHttp = createWsTransport({
+      onHttp: (_request, response) => {
+        response.write('the first part');
+        asked.resolve();
+        return true;
+      },
+    });
+    const listener = await withHttp.listen({ host: HOST, port: 0, onConnection: () => undefined });
+    const answer = fetch(listener.url.replace('ws:', 'http:')).then((response) => response.text());
+    await asked.promise;
+    await Promise.all([listener.close(), expect(answer).rejects.toThrow()]);
+  });
+
+  it('lets in pages of the other hosts that it was told', async () => {
+    const allowing = createWsTransport({ allowedOrigins: ['https://example.org'] });
+    const { url, close } = await allowing.listen({ host: HOST, port: 0, onConnection: () => undefined });
+    onTestFinished(close);
+    expect(await handshake(url, [SUBPROTOCOL], { origin: 'https://example.org' })).toBe('open');
+    for (const origin of ['https://example.org:444', 'http://example.org', 'https://a.example.org'])
+      expect(await handshake(url, [SUBPROTOCOL], { origin })).toBe(400);
+  });
+
   it('refuses an address of another machine', async () => {
     await expect(
       transport.listen({ host: '192.0.2.1', port: 0, onConnection: () => undefined }),
