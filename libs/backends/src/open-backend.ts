@@ -1,7 +1,10 @@
 import { systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
 import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
+import { createNativeKernels, probeNative } from '@ultramem/kernels-native';
 import type { Backend } from './backend-name.ts';
+import { chooseBackend } from './choose-backend.ts';
+import { probeBackends } from './probe-backends.ts';
 
 export interface BackendOptions {
   backend: Backend | 'auto';
@@ -18,10 +21,39 @@ export interface BackendOptions {
  *
  * @throws OperatingError BACKEND_UNAVAILABLE when a backend is named that is not there
  */
-export async function openBackend({ backend }: BackendOptions): Promise<Kernels> {
-  if (backend === 'auto' || backend === 'reference') return createReferenceKernels(systemClock.breathe);
-  throw new OperatingError(
-    'BACKEND_UNAVAILABLE',
-    `the ${backend} kernels cannot run here (not in this build); expected a backend that this machine has; build again later, or take --backend auto`,
-  );
+export async function openBackend(options: BackendOptions): Promise<Kernels> {
+  if (options.backend !== 'auto') return open(options.backend, options);
+  const probes = await probeBackends();
+  const backend = chooseBackend(probes);
+  const native = probes.find((probe) => probe.backend === 'native');
+  if (backend === 'reference' && native?.available === false)
+    options.onFallback?.({ backend, why: native.why, remedy: native.remedy });
+  return open(backend, options);
+}
+
+async function open(backend: Backend, { threads }: BackendOptions): Promise<Kernels> {
+  switch (backend) {
+    case 'native':
+      refuseAbsent(backend, probeNative());
+      return createNativeKernels(threads === null || threads === undefined ? {} : { threads });
+    case 'tensorflow':
+    case 'webgpu':
+      throw new OperatingError(
+        'BACKEND_UNAVAILABLE',
+        `the ${backend} kernels cannot run here (not in this build); expected a backend that this machine has; build again later, or take --backend auto`,
+      );
+    case 'reference':
+      return createReferenceKernels(systemClock.breathe);
+  }
+}
+
+function refuseAbsent(
+  backend: Backend,
+  probe: { available: true } | { available: false; why: string; remedy: string },
+): void {
+  if (!probe.available)
+    throw new OperatingError(
+      'BACKEND_UNAVAILABLE',
+      `the ${backend} kernels cannot run here (${probe.why}); expected a backend that this machine has; ${probe.remedy}, or take --backend auto`,
+    );
 }

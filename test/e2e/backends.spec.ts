@@ -1,0 +1,60 @@
+import { fileURLToPath } from 'node:url';
+import { BACKENDS, probeBackends } from '@ultramem/backends';
+import { describe, expect, it } from 'vitest';
+import { DEMO_MODEL, runUltramem } from '../cli/run-ultramem.ts';
+
+const VECTORS = fileURLToPath(new URL('../vectors', import.meta.url));
+const probes = await probeBackends();
+const present = BACKENDS.filter((name) =>
+  probes.some(({ backend, available }) => backend === name && available),
+);
+/** Plain TypeScript is verified by other tests; software GPUs need their time. */
+const TIMEOUT_MS = 240_000;
+
+async function verify(...args: string[]): Promise<{ name: string; indicesEqual: boolean }[]> {
+  const { exitCode, stdout, stderr } = await runUltramem('verify', '--json', ...args);
+  expect({ exitCode, stderr }, stdout).toEqual({ exitCode: 0, stderr: '' });
+  const { ok, cases } = JSON.parse(stdout);
+  expect(ok).toBe(true);
+  return cases;
+}
+
+const BY_VECTORS = ['--vectors', VECTORS];
+const BY_MODEL = ['--model', DEMO_MODEL, '--against', `${DEMO_MODEL}/io.safetensors`];
+
+describe.each(BACKENDS.filter((name) => name !== 'reference'))('the %s backend', (backend) => {
+  const onlyIfPresent = it.skipIf(!present.includes(backend));
+
+  onlyIfPresent(
+    'computes the recorded layers, in one process and through workers',
+    async () => {
+      const alone = await verify(...BY_VECTORS, '--backend', backend);
+      expect(alone.length).toBeGreaterThan(20);
+      for (const shape of [
+        ['--workers', '2', '--partition', 'columns', '--keys', 'coordinator'],
+        ['--workers', '3', '--partition', 'slots', '--keys', 'workers'],
+      ])
+        expect(await verify(...BY_VECTORS, '--backend', backend, ...shape)).toHaveLength(alone.length);
+    },
+    TIMEOUT_MS,
+  );
+
+  onlyIfPresent(
+    'writes the recorded text',
+    async () => {
+      await verify(...BY_MODEL, '--backend', backend);
+      await verify(...BY_MODEL, '--backend', backend, '--workers', '2', '--partition', 'slots');
+    },
+    TIMEOUT_MS,
+  );
+});
+
+it.skipIf(present.length < 2)(
+  'backends mixed in one cluster answer like one process',
+  async () => {
+    const mixed = ['--backend', present.join(), '--workers', `${present.length}`];
+    await verify(...BY_VECTORS, ...mixed, '--partition', 'slots', '--keys', 'workers');
+    await verify(...BY_MODEL, ...mixed, '--partition', 'columns', '--keys', 'workers');
+  },
+  TIMEOUT_MS,
+);
