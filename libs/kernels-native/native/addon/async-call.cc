@@ -7,11 +7,13 @@
 namespace ultramem {
 namespace {
 
-// Work below this runs on the JS thread: handing it over and settling a promise takes about a third of it.
-constexpr double AT_ONCE_NS = 100'000;
+// Waking a helper takes longer than it could save below this.
+constexpr double ALONE_NS = 30'000;
+// The longest that the JS thread is held at once, roughly. Handing over and settling a promise takes a tenth of it.
+constexpr double AT_ONCE_NS = 400'000;
 // What the JS thread does at once between two turns of its event loop. A chain of awaits on finished work never returns to the loop
 // by itself: sockets would starve, so the next call goes the slow way, which ends in a turn.
-constexpr double PER_TURN_NS = 2'000'000;
+constexpr std::chrono::milliseconds PER_TURN{2};
 
 struct Job {
   std::function<void(Workers&)> work;
@@ -75,7 +77,7 @@ std::shared_ptr<Engine> Engine::create(napi_env env, uint32_t threads) {
     std::unique_ptr<Job> job(static_cast<Job*>(data));
     if (env == nullptr) return;  // the environment ends; nobody waits any more
     Engine& engine = *static_cast<Engine*>(context);
-    engine.sinceTurnNs_ = 0;
+    engine.sinceTurn_ = {};
     if (--engine.state_->pending == 0) napi_unref_threadsafe_function(env, engine.state_->settle);
     napi_delete_reference(env, job->kept);
     if (job->failed) {
@@ -100,11 +102,13 @@ Engine::~Engine() { stop(); }
 
 uint32_t Engine::lanes() const { return state_->workers.lanes(); }
 
-bool Engine::runsAtOnce(double estimatedNs) {
+Workers* Engine::workersAtOnce(double estimatedNs) {
   require(!state_->stopped, "the kernels are used after close");
-  if (estimatedNs > AT_ONCE_NS || sinceTurnNs_ > PER_TURN_NS) return false;
-  sinceTurnNs_ += estimatedNs;
-  return true;
+  if (sinceTurn_ > PER_TURN) return nullptr;
+  if (estimatedNs <= ALONE_NS) return &alone_;
+  // With nothing pending the engine's thread sleeps, and the helpers are free.
+  if (state_->pending == 0 && estimatedNs <= AT_ONCE_NS * lanes()) return &state_->workers;
+  return nullptr;
 }
 
 napi_value Engine::queue(Arguments& arguments, std::function<void(Workers&)> work) {

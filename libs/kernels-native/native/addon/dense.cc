@@ -31,7 +31,7 @@ napi_value fillMatrix(Arguments& arguments) {
   require(rowCount * rowBytes == bytes.size(), "the bytes are whole rows");
   require(firstRow <= matrix->rows() && rowCount <= matrix->rows() - firstRow, "the rows lie inside the matrix");
   return engine->call(arguments, static_cast<double>(bytes.size()) / 4,
-                      [=](Workers&) { matrix->fill(firstRow, rowCount, bytes.data()); });
+                      [=](Workers& workers) { matrix->fill(firstRow, rowCount, bytes.data(), workers); });
 }
 
 // releaseMatrix(matrix)

@@ -1,54 +1,178 @@
 #include "core/matmul.h"
 
-#include <bit>
+#include <algorithm>
 #include <cstring>
+
+#include "simd/matmul.h"
 
 namespace ultramem {
 namespace {
 
-float widenF16(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-  const uint32_t exponent = (half >> 10) & 0x1f;
-  const uint32_t fraction = half & 0x3ff;
-  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
-  if (exponent != 0) return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
-  const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
-  return sign ? -magnitude : magnitude;
-}
+// Sizes that the caches suggest. A chunk of x with DEPTH columns and a panel of as many stay in a core's second level cache while all
+// tiles of the chunk go over the panel; a group of panels stays in the last level while all chunks go over the group.
+constexpr size_t DEPTH = 4 * SUM_BLOCK;
+constexpr size_t CHUNK_ROWS = 96;
+constexpr size_t GROUP_BYTES = size_t{4} << 20;
+constexpr size_t SLAB_BYTES = size_t{16} << 20;
+constexpr double BYTES_PER_NS = 20;
 
-float elementAt(const PackedMatrix& weight, size_t at) {
-  if (weight.dtype() == Dtype::f32) return reinterpret_cast<const float*>(weight.bytes())[at];
-  const uint16_t half = reinterpret_cast<const uint16_t*>(weight.bytes())[at];
-  return weight.dtype() == Dtype::f16 ? widenF16(half) : std::bit_cast<float>(static_cast<uint32_t>(half) << 16);
+// Rows of x cut into tiles whose heights differ by one at most.
+struct Tiles {
+  Tiles(size_t rowCount, uint32_t heightMax) : rowCount(rowCount), count((rowCount + heightMax - 1) / heightMax) {}
+  size_t begin(size_t tile) const { return rowCount * tile / count; }
+  uint32_t height(size_t tile) const { return static_cast<uint32_t>(begin(tile + 1) - begin(tile)); }
+  size_t rowCount;
+  size_t count;
+};
+
+// One product on x rows that are packed tile by tile: tile t starts at packed + begin(t) * columns.
+struct Product {
+  const MatmulKernels& kernels;
+  const PackedMatrix& weight;
+  const Tiles& tiles;
+  const float* packed;
+  const float* bias;
+  float* out;
+
+  // Tiles `fromTile .. toTile - 1` times panels `fromPanel .. toPanel - 1`.
+  void multiply(size_t fromTile, size_t toTile, size_t fromPanel, size_t toPanel) const {
+    for (size_t column = 0; column == 0 || column < weight.columns(); column += DEPTH)
+      for (size_t panel = fromPanel; panel < toPanel;) {
+        size_t taken = 1;
+        for (size_t tile = fromTile; tile < toTile; tile++) {
+          const size_t together = kernels.panelsAtOnce(tiles.height(tile));
+          // All tiles of a chunk take the same panels; their heights differ by one at most, which may change how many go at once.
+          if (tile == fromTile) taken = std::min(together, toPanel - panel);
+          if (taken == together) multiplyTile(tile, panel, static_cast<uint32_t>(taken), column);
+          else
+            for (size_t one = 0; one < taken; one++) multiplyTile(tile, panel + one, 1, column);
+        }
+        panel += taken;
+      }
+  }
+
+ private:
+  void multiplyTile(size_t at, size_t panel, uint32_t panels, size_t column) const {
+    const size_t columns = weight.columns();
+    const size_t depth = std::min(DEPTH, columns - column);
+    const uint32_t height = tiles.height(at);
+    const size_t row = panel * kernels.panelRows;
+    const size_t width = panels * kernels.panelRows;
+    float* place = out + tiles.begin(at) * weight.rows() + row;
+    Tile tile{
+        weight.panel(panel) + column * kernels.panelRows * bytesOf(weight.dtype()),
+        weight.panelBytes(),
+        packed + tiles.begin(at) * columns + column * height,
+        depth,
+        place,
+        weight.rows(),
+        bias == nullptr || column + depth < columns ? nullptr : bias + row,
+        column > 0,
+    };
+    const uint32_t dtype = static_cast<uint32_t>(weight.dtype());
+    if (row + width <= weight.rows()) {
+      kernels.multiply(dtype, height, panels, tile);
+      return;
+    }
+    // The last panel reaches over the edge: the same tile with room beside it.
+    constexpr size_t ROOM = 2048;
+    float padded[ROOM];
+    float paddedBias[ROOM / 4];
+    const size_t kept = weight.rows() - row;
+    if (tile.bias != nullptr) {
+      std::fill_n(std::copy_n(tile.bias, kept, paddedBias), width - kept, 0.0f);
+      tile.bias = paddedBias;
+    }
+    std::fill_n(padded, height * width, 0.0f);
+    if (tile.adds)
+      for (size_t i = 0; i < height; i++) std::copy_n(place + i * weight.rows(), kept, padded + i * width);
+    tile.out = padded;
+    tile.outStride = width;
+    kernels.multiply(dtype, height, panels, tile);
+    for (size_t i = 0; i < height; i++) std::copy_n(padded + i * width, kept, place + i * weight.rows());
+  }
+};
+
+// Rows that fit into SLAB_BYTES when packed.
+void multiplySlab(const PackedMatrix& weight, const float* x, size_t rowCount, const float* bias, float* out, Workers& workers) {
+  const MatmulKernels& kernels = ULTRAMEM_PICK(matmulKernels);
+  const size_t columns = weight.columns();
+  const Tiles tiles(rowCount, kernels.heightMax);
+  const float* packed = x;
+  if (rowCount > 1) {
+    float* into = static_cast<float*>(scratch(0, rowCount * columns * sizeof(float)));
+    const auto pack = [&](size_t tile) {
+      const size_t row = tiles.begin(tile);
+      kernels.packRows(x + row * columns, columns, tiles.height(tile), into + row * columns);
+    };
+    // Little is packed faster than it is handed out.
+    if (rowCount * columns < 16'384)
+      for (size_t tile = 0; tile < tiles.count; tile++) pack(tile);
+    else workers.run(static_cast<uint32_t>(tiles.count), [&](uint32_t tile, uint32_t) { pack(tile); });
+    packed = into;
+  }
+  const Product product{kernels, weight, tiles, packed, bias, out};
+  const size_t panelCount = weight.panelCount();
+  const size_t chunkTiles = CHUNK_ROWS / kernels.heightMax;
+  const size_t chunks = (tiles.count + chunkTiles - 1) / chunkTiles;
+  if (workers.lanes() == 1 && chunks == 1) return product.multiply(0, tiles.count, 0, panelCount);
+  // Enough parts for an even load, and none so large that the panels of one group would not stay in the cache.
+  const size_t partsWanted = 8 * workers.lanes();
+  const size_t groupsForLoad = (partsWanted + chunks - 1) / chunks;
+  const size_t groupsForCache = (panelCount * weight.panelBytes() + GROUP_BYTES - 1) / GROUP_BYTES;
+  const size_t atOnce = kernels.panelsAtOnce(tiles.height(0));
+  const size_t units = (panelCount + atOnce - 1) / atOnce;
+  const size_t groups = std::min(units, std::max(groupsForLoad, groupsForCache));
+  workers.run(static_cast<uint32_t>(groups * chunks), [&](uint32_t part, uint32_t) {
+    const size_t group = part / chunks;
+    const size_t chunk = part % chunks;
+    product.multiply(chunk * chunkTiles, std::min(tiles.count, (chunk + 1) * chunkTiles), units * group / groups * atOnce,
+                     std::min(panelCount, units * (group + 1) / groups * atOnce));
+  });
 }
 
 }  // namespace
 
 size_t bytesOf(Dtype dtype) { return dtype == Dtype::f32 ? 4 : 2; }
 
-PackedMatrix::PackedMatrix(Dtype dtype, size_t rows, size_t columns)
-    : dtype_(dtype), rows_(rows), columns_(columns), bytes_(rows * columns * bytesOf(dtype)) {}
-
-void PackedMatrix::fill(size_t firstRow, size_t rowCount, const uint8_t* bytes) {
-  const size_t rowBytes = columns_ * bytesOf(dtype_);
-  std::memcpy(bytes_.data() + firstRow * rowBytes, bytes, rowCount * rowBytes);
+size_t PackedMatrix::panelCount() const {
+  const size_t panelRows = ULTRAMEM_PICK(matmulKernels).panelRows;
+  return (rows_ + panelRows - 1) / panelRows;
 }
 
-void matmul(const PackedMatrix& weight, const float* x, size_t rowCount, const float* bias, float* out, Workers& workers) {
-  const size_t columns = weight.columns();
-  const size_t rows = weight.rows();
-  workers.run(static_cast<uint32_t>(rows), [=, &weight](uint32_t row, uint32_t) {
-    for (size_t i = 0; i < rowCount; i++) {
-      double sum = bias == nullptr ? 0 : bias[row];
-      for (size_t c = 0; c < columns; c++)
-        sum += static_cast<double>(elementAt(weight, row * columns + c)) * x[i * columns + c];
-      out[i * rows + row] = static_cast<float>(sum);
-    }
+size_t PackedMatrix::panelBytes() const { return ULTRAMEM_PICK(matmulKernels).panelRows * columns_ * bytesOf(dtype_); }
+
+PackedMatrix::PackedMatrix(Dtype dtype, size_t rows, size_t columns) : dtype_(dtype), rows_(rows), columns_(columns) {
+  memory_ = Memory(panelCount() * panelBytes());
+}
+
+void PackedMatrix::fill(size_t firstRow, size_t rowCount, const uint8_t* bytes, Workers& workers) {
+  const MatmulKernels& kernels = ULTRAMEM_PICK(matmulKernels);
+  const size_t rowBytes = columns_ * bytesOf(dtype_);
+  const size_t firstPanel = firstRow / kernels.panelRows;
+  const size_t endPanel = (firstRow + rowCount + kernels.panelRows - 1) / kernels.panelRows;
+  if (rowCount == 0 || rowBytes == 0) return;
+  workers.run(static_cast<uint32_t>(endPanel - firstPanel), [&](uint32_t part, uint32_t) {
+    const size_t panelRow = (firstPanel + part) * kernels.panelRows;
+    const size_t begin = std::max(firstRow, panelRow);
+    const size_t end = std::min(firstRow + rowCount, panelRow + kernels.panelRows);
+    kernels.packPanel(static_cast<uint32_t>(dtype_), bytes + (begin - firstRow) * rowBytes, static_cast<uint32_t>(end - begin),
+                      columns_, static_cast<uint32_t>(begin - panelRow),
+                      memory_.as<uint8_t>() + (firstPanel + part) * panelBytes());
   });
 }
 
+void matmul(const PackedMatrix& weight, const float* x, size_t rowCount, const float* bias, float* out, Workers& workers) {
+  if (weight.rows() == 0 || rowCount == 0) return;
+  const size_t slabRows = std::max<size_t>(CHUNK_ROWS, SLAB_BYTES / sizeof(float) / std::max<size_t>(1, weight.columns()));
+  for (size_t row = 0; row < rowCount; row += slabRows)
+    multiplySlab(weight, x + row * weight.columns(), std::min(slabRows, rowCount - row), bias, out + row * weight.rows(), workers);
+}
+
 double matmulNs(const PackedMatrix& weight, size_t rowCount) {
-  return static_cast<double>(weight.rows() * weight.columns()) * static_cast<double>(rowCount) / 64;
+  const double bytes = static_cast<double>(weight.rows() * weight.columns() * bytesOf(weight.dtype()));
+  const double macs = static_cast<double>(weight.rows() * weight.columns()) * static_cast<double>(rowCount);
+  return std::max(bytes / BYTES_PER_NS, macs / ULTRAMEM_PICK(matmulKernels).macsPerNs);
 }
 
 }  // namespace ultramem

@@ -2,38 +2,42 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "core/memory.h"
 #include "core/workers.h"
 
 namespace ultramem {
 
 enum class Dtype : uint8_t { f32, bf16, f16 };
+size_t bytesOf(Dtype dtype);
 
-// A dense weight [rows, columns] in its stored width.
+// A dense weight [rows, columns] in its stored width, in panels of neighbouring rows as the tiles of simd/matmul.h take them. Rows are
+// padded with zeros to whole panels.
 class PackedMatrix {
  public:
   PackedMatrix(Dtype dtype, size_t rows, size_t columns);
 
   // Takes rows firstRow .. firstRow + rowCount - 1, row-major in the stored dtype, at any address.
-  void fill(size_t firstRow, size_t rowCount, const uint8_t* bytes);
+  void fill(size_t firstRow, size_t rowCount, const uint8_t* bytes, Workers& workers);
 
   Dtype dtype() const { return dtype_; }
   size_t rows() const { return rows_; }
   size_t columns() const { return columns_; }
-  size_t residentBytes() const { return bytes_.size(); }
-  const uint8_t* bytes() const { return bytes_.data(); }
+  size_t residentBytes() const { return memory_.size(); }
+
+  size_t panelCount() const;
+  size_t panelBytes() const;
+  const uint8_t* panel(size_t at) const { return memory_.as<uint8_t>() + at * panelBytes(); }
 
  private:
   Dtype dtype_;
   size_t rows_;
   size_t columns_;
-  std::vector<uint8_t> bytes_;
+  Memory memory_;
 };
 
-size_t bytesOf(Dtype dtype);
-
-// out = x weightᵀ + bias: x [rowCount, columns] to [rowCount, rows]; bias [rows] or nullptr.
+// out = x weightᵀ + bias: x [rowCount, columns] to [rowCount, rows]; bias [rows] or nullptr. f32 sums of products of f32 with the
+// widened weights; each output is summed in one order (SUM_BLOCK), whatever the batch and the threads are.
 void matmul(const PackedMatrix& weight, const float* x, size_t rowCount, const float* bias, float* out, Workers& workers);
 
 // Time on one thread, roughly.

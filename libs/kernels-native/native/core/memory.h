@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ultramem {
+
+// Bytes that start on a cache line; large ones on huge pages where the system gives them. Zeroed.
+class Memory {
+ public:
+  Memory() = default;
+  explicit Memory(size_t bytes);
+  ~Memory();
+  Memory(Memory&& other) noexcept;
+  Memory& operator=(Memory&& other) noexcept;
+
+  // Bytes taken from the system, at least those asked for.
+  size_t size() const { return size_; }
+  template <class T>
+  T* as() {
+    return static_cast<T*>(data_);
+  }
+  template <class T>
+  const T* as() const {
+    return static_cast<const T*>(data_);
+  }
+
+ private:
+  void* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// The calling thread's scratch memory of at least this size; its content is lost when a larger one is asked for. Each `slot` (below
+// SCRATCH_SLOTS) is a memory of its own.
+constexpr int SCRATCH_SLOTS = 2;
+void* scratch(int slot, size_t bytes);
+
+}  // namespace ultramem
