@@ -1,0 +1,1 @@
+export { type HttpDirectoryOptions, httpDirectory } from './http-directory.ts';

@@ -406,7 +406,7 @@ async function synth(config: unknown): Promise<Uint8Array> {
     { seed: 1, dtype: 'F32' },
     { write: async (bytes) => void pieces.push(bytes.slice()) },
   );
-  return new Uint8Array(await new Blob(pieces).arrayBuffer());
+  return Uint8Array.from(Buffer.concat(pieces));
 }
 
 async function unpack(file: Uint8Array): Promise<Tensors> {
