@@ -1,0 +1,196 @@
+import {
+  DTYPE_BYTES,
+  type FloatDType,
+  readRectangle,
+  type TensorSource,
+  toFloat32,
+} from '@ultramem/checkpoint';
+import { assert, OperatingError } from '@ultramem/invariant';
+import type { ValueTable } from '@ultramem/kernels';
+import { type Range, rangeLength } from '@ultramem/ultramem';
+import type { Binding } from './binding.ts';
+import { Resident } from './resident.ts';
+import {
+  boolOf,
+  intOf,
+  shapeOf,
+  stringOf,
+  type TensorId,
+  type Tensors,
+  TYPE,
+  type Type,
+  typeOf,
+  withTensors,
+} from './tensors.ts';
+import { type ValueSpan, widenSpan } from './value-span.ts';
+
+const STORED: Record<FloatDType, Type> = { F32: TYPE.F32, F16: TYPE.F16, BF16: TYPE.BF16 };
+/** What is read and written to the device at once. */
+const PIECE_BYTES = 32 * 1024 * 1024;
+
+let tablesMade = 0;
+
+/** A rectangle of a table in its stored dtype, a resource variable on the device. */
+export class TensorflowValues extends Resident implements ValueTable {
+  readonly dtype: FloatDType;
+  readonly rows: Range;
+  readonly columns: Range;
+  readonly fullWidth: number;
+  /** Greatest absolute value; infinite where the device's arithmetic would not be exact: for denormal, infinite and NaN values. */
+  readonly largest: number;
+  readonly #variable: TensorId;
+
+  constructor(
+    binding: Binding,
+    variable: TensorId,
+    shape: { dtype: FloatDType; rows: Range; columns: Range; fullWidth: number },
+    largest: number,
+  ) {
+    const { dtype, rows, columns, fullWidth } = shape;
+    super(binding, [variable], rangeLength(rows) * rangeLength(columns) * DTYPE_BYTES[dtype]);
+    this.dtype = dtype;
+    this.rows = rows;
+    this.columns = columns;
+    this.fullWidth = fullWidth;
+    this.largest = largest;
+    this.#variable = variable;
+  }
+
+  /** Local rows in their stored dtype, `[local.length, columns]`. */
+  gather(tensors: Tensors, local: Uint32Array): TensorId {
+    return tensors.run(
+      'ResourceGather',
+      [
+        typeOf('dtype', STORED[this.dtype]),
+        typeOf('Tindices', TYPE.I64),
+        intOf('batch_dims', 0),
+        boolOf('validate_indices', true),
+      ],
+      [this.#variable, tensors.indices(local)],
+    );
+  }
+
+  /** Local rows in f64; exact where `largest` is finite. */
+  gatherWide(tensors: Tensors, local: Uint32Array): TensorId {
+    return tensors.cast(this.gather(tensors, local), STORED[this.dtype], TYPE.F64);
+  }
+
+  /** Local rows in f32 on the host, by their bits. */
+  readRows(tensors: Tensors, local: Uint32Array): Float32Array {
+    const rows = this.gather(tensors, local);
+    if (this.dtype === 'F32') return tensors.readF32(rows);
+    const halves = tensors.bitcast(rows, STORED[this.dtype], TYPE.I16);
+    const words = Uint16Array.from(tensors.readI32(tensors.cast(halves, TYPE.I16, TYPE.I32)));
+    return toFloat32(this.dtype, new Uint8Array(words.buffer));
+  }
+
+  protected override discard(binding: Binding, id: TensorId): void {
+    binding.executeOp('DestroyResourceOp', [boolOf('ignore_lookup_error', false)], [id], 0);
+    super.discard(binding, id);
+  }
+}
+
+export async function loadValues(
+  binding: Binding,
+  source: TensorSource,
+  rows: Range,
+  columns: Range,
+): Promise<TensorflowValues> {
+  const { dtype, shape } = source;
+  assert(shape.length === 2, 'a value table has two axes');
+  assert(dtype !== 'I64', 'a value table holds floats');
+  assert(rows.start <= rows.end && rows.end <= shape[0], 'the rows lie inside the table');
+  assert(columns.start <= columns.end && columns.end <= shape[1], 'the columns lie inside the table');
+  const [rowCount, width] = [rangeLength(rows), rangeLength(columns)];
+  const variable = createVariable(binding, STORED[dtype], [rowCount, width]);
+  const rowBytes = Math.max(1, width * DTYPE_BYTES[dtype]);
+  const step = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
+  const span: ValueSpan = { largest: 0 };
+  let table: TensorflowValues | null = null;
+  try {
+    for (let first = 0; first < rowCount && width > 0; first += step) {
+      const count = Math.min(step, rowCount - first);
+      const piece = { start: rows.start + first, end: rows.start + first + count };
+      const bytes = await readRectangle(source, piece, columns);
+      widenSpan(span, dtype, bytes);
+      writeRows(binding, variable, STORED[dtype], bytes, { first, count, width });
+    }
+    table = new TensorflowValues(
+      binding,
+      variable,
+      { dtype, rows, columns, fullWidth: shape[1] },
+      span.largest,
+    );
+    return table;
+  } finally {
+    if (table === null)
+      new TensorflowValues(binding, variable, { dtype, rows, columns, fullWidth: shape[1] }, 0).release();
+  }
+}
+
+/** A variable of zeros: it has its whole size before the first piece arrives. */
+function createVariable(binding: Binding, type: Type, shape: number[]): TensorId {
+  return withTensors(binding, (tensors) => {
+    const handle = tensors.run(
+      'VarHandleOp',
+      [
+        ...[typeOf('dtype', type), shapeOf('shape', shape)],
+        ...[stringOf('container', ''), stringOf('shared_name', `ultramem-${process.pid}-${tablesMade++}`)],
+      ],
+      [],
+    );
+    const zero = tensors.cast(tensors.f32([], Float32Array.of(0)), TYPE.F32, type);
+    const zeros = tensors.run(
+      'Fill',
+      [typeOf('T', type), typeOf('index_type', TYPE.I32)],
+      [tensors.i32([2], shape), zero],
+    );
+    tensors.runMany('AssignVariableOp', [typeOf('dtype', type)], [handle, zeros], 0);
+    return tensors.keep(handle);
+  });
+}
+
+function writeRows(
+  binding: Binding,
+  variable: TensorId,
+  type: Type,
+  bytes: Uint8Array,
+  { first, count, width }: { first: number; count: number; width: number },
+): void {
+  withTensors(binding, (tensors) => {
+    const elementBytes = bytes.byteLength / (count * width);
+    const stored = tensors.bitcast(tensors.bytes([count, width, elementBytes], bytes), TYPE.U8, type);
+    const places = tensors.indices(Uint32Array.from({ length: count }, (_, i) => first + i));
+    tensors.runMany(
+      'ResourceScatterUpdate',
+      [typeOf('dtype', type), typeOf('Tindices', TYPE.I64)],
+      [variable, places, stored],
+      0,
+    );
+  });
+}
+
+/** The table behind a handle of this backend. */
+export function ownValues(handle: ValueTable): TensorflowValues {
+  assert(handle instanceof TensorflowValues, 'a value table is used by the backend that loaded it');
+  handle.assertHeld();
+  return handle;
+}
+
+/**
+ * Rows of the handle that hold slots of the whole table. Checked here, because a GPU answers zeros for rows that are not there.
+ *
+ * @throws OperatingError SLOT_OUT_OF_RANGE
+ */
+export function localRows({ rows: { start, end } }: TensorflowValues, slot: Uint32Array): Uint32Array {
+  const local = new Uint32Array(slot.length);
+  for (let i = 0; i < slot.length; i++) {
+    if (slot[i] < start || slot[i] >= end)
+      throw new OperatingError(
+        'SLOT_OUT_OF_RANGE',
+        `slot ${slot[i]} was asked for; expected a slot of ${start} to ${end - 1}; check that both sides hold the same plan and model`,
+      );
+    local[i] = slot[i] - start;
+  }
+  return local;
+}

@@ -1,0 +1,59 @@
+import { OperatingError } from '@ultramem/invariant';
+import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
+import { rangeLength } from '@ultramem/ultramem';
+import { activate } from './activate.ts';
+import { attend } from './attend.ts';
+import { loadBinding, type TensorflowDevice } from './binding.ts';
+import { dotRows } from './dot-rows.ts';
+import { loadKeys } from './load-keys.ts';
+import { loadValues } from './load-values.ts';
+import { loadMatrix, matmul } from './matmul.ts';
+import { pool } from './pool.ts';
+import { scoreKeys } from './score-keys.ts';
+
+export interface TensorflowOptions {
+  /** `cpu` or `gpu:N`; null or nothing takes the first GPU, or the CPU where there is none. The first call in a process decides. */
+  device?: string | null;
+  /** Awaited in the middle of long computations, so that sockets are served (`Clock.breathe`). */
+  breathe?: (() => Promise<void>) | null;
+}
+
+/**
+ * Kernels on TensorFlow: tables, keys and weights stay on the device, a lookup is a handful of operations. Scores, selections,
+ * pooled vectors and products have the bits of the reference kernels; attention and activations are computed in f64.
+ *
+ * @throws OperatingError BACKEND_UNAVAILABLE when TensorFlow is not set up or has no such device, USAGE for another device
+ */
+export async function createTensorflowKernels(options: TensorflowOptions = {}): Promise<Kernels> {
+  const binding = loadBinding(parseDevice(options.device ?? null));
+  const breathe = options.breathe ?? (async () => {});
+  const { selectGrid } = createReferenceKernels();
+  return {
+    backend: 'tensorflow',
+    loadMatrix: (source) => loadMatrix(binding, source),
+    loadKeys: (source, range, norm) => loadKeys(binding, source, range, norm),
+    loadValues: (source, rows, columns) => loadValues(binding, source, rows, columns),
+    matmul: (weight, x, rowCount, bias) => matmul(binding, breathe, weight, x, rowCount, bias),
+    activate: async (kind, x, width) => activate(binding, kind, x, width),
+    attend: (request) => attend(binding, breathe, request),
+    scoreKeys: (keys, request) => scoreKeys(binding, breathe, keys, request),
+    selectGrid,
+    select: async (keys, request) => {
+      const { headCount, rank, range } = keys;
+      const { cores, coreCount } = request;
+      const candidates = await scoreKeys(binding, breathe, keys, request);
+      return selectGrid({ candidates, headCount, keyCount: rangeLength(range), rank, cores, coreCount });
+    },
+    pool: (values, request) => pool(binding, breathe, values, request),
+    dotRows: (table, request) => dotRows(binding, breathe, table, request),
+    close: async () => {},
+  };
+}
+
+function parseDevice(text: string | null): TensorflowDevice | null {
+  if (text === null || text === 'cpu') return text;
+  const number = /^gpu:(\d+)$/.exec(text)?.[1];
+  if (number === undefined)
+    throw new OperatingError('USAGE', `the device is "${text}"; expected cpu or gpu:N, as gpu:0; correct it`);
+  return `gpu:${Number(number)}`;
+}
