@@ -1,0 +1,1 @@
+export { createBrowserTransport } from './browser-transport.ts';
