@@ -2,6 +2,7 @@ import { BACKEND_HELP, parseBackend } from '@ultramem/backends';
 import { checkExposure, number, readToken, wholeNumber } from '@ultramem/command-line';
 import { parseKeysMode, parsePartition } from '@ultramem/planner';
 import { Command, Option } from 'commander';
+import { parseOrigins } from './parse-origins.ts';
 import { runCoordinator } from './run-coordinator.ts';
 
 /** Not among the ports of the neighbouring systems. */
@@ -14,6 +15,7 @@ interface CoordinatorOptions {
   host: string;
   port: string;
   tokenFile?: string;
+  allowOrigin: string;
   partition: string;
   keys: string;
   lookupTimeout: string;
@@ -52,6 +54,14 @@ export function coordinatorCommand(): Command {
       new Option('--token-file <file>', 'file with a token in its first line; who joins must know it').env(
         'ULTRAMEM_TOKEN_FILE',
       ),
+    )
+    .addOption(
+      new Option(
+        '--allow-origin <origins>',
+        'origins of web pages elsewhere that may join as workers, such as https://example.org',
+      )
+        .env('ULTRAMEM_ALLOW_ORIGIN')
+        .default('', 'pages of this coordinator only'),
     )
     .addOption(
       new Option('--partition <kind>', 'slots, columns, grid:RxC or auto')
@@ -93,6 +103,7 @@ export function coordinatorCommand(): Command {
         host: options.host,
         port: wholeNumber('--port', 0, 65535)(options.port),
         token,
+        allowedOrigins: parseOrigins(options.allowOrigin),
         partition: parsePartition(options.partition),
         keys: parseKeysMode(options.keys),
         lookupDeadlineMs: 1000 * number('--lookup-timeout', 0.001, 86_400)(options.lookupTimeout),

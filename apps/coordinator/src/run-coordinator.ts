@@ -1,3 +1,5 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { type Backend, openBackend } from '@ultramem/backends';
 import { openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
@@ -11,10 +13,12 @@ import {
 } from '@ultramem/command-line';
 import { type CoordinatorEvent, startCoordinator } from '@ultramem/coordinator';
 import { randomHex, systemClock } from '@ultramem/environment-system';
+import { createHttpFiles } from '@ultramem/http-files';
 import { explainPlan, formatPartition, type KeysMode, type Partition } from '@ultramem/planner';
 import { loadTokenizer } from '@ultramem/tokenizer';
 import { createWsTransport } from '@ultramem/transport-ws';
 import type { MemoryGeometry } from '@ultramem/ultramem';
+import { notedDirectory } from './noted-directory.ts';
 
 export interface CoordinatorFlags {
   modelPath: string;
@@ -22,6 +26,8 @@ export interface CoordinatorFlags {
   host: string;
   port: number;
   token: string | null;
+  /** Origins of pages elsewhere that may join and read the model. */
+  allowedOrigins: readonly string[];
   partition: Partition | 'auto';
   keys: KeysMode;
   lookupDeadlineMs: number;
@@ -37,7 +43,7 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     ...flags,
     onFallback: (fallback) => log('backend-fallback', fallback),
   });
-  const directory = fileDirectory(flags.modelPath);
+  const { directory, found } = notedDirectory(fileDirectory(flags.modelPath));
   const checkpoint = await openCheckpoint(directory, { parts: 'all' });
   const tokenizer = loadTokenizer({
     tokenizerJson: await directory.readText('tokenizer.json'),
@@ -50,14 +56,22 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     host: flags.host,
     port: flags.port,
     token: flags.token === null ? 'none' : 'required',
+    allowOrigin: flags.allowedOrigins.join(',') || 'none',
     partition: flags.partition === 'auto' ? 'auto' : formatPartition(flags.partition),
     keys: flags.keys,
     lookupTimeoutS: flags.lookupDeadlineMs / 1000,
     backend: kernels.backend,
   });
+  const { token, allowedOrigins } = flags;
+  const onHttp = await createHttpFiles({
+    model: { directory: flags.modelPath, names: found, fingerprint: checkpoint.fingerprint },
+    pageDirectory: workerPageDirectory(),
+    token,
+    allowedOrigins,
+  });
   const coordinator = await startCoordinator({
     ...flags,
-    transport: createWsTransport(),
+    transport: createWsTransport({ onHttp, allowedOrigins }),
     clock: systemClock,
     kernels,
     checkpoint,
@@ -69,12 +83,18 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     onDefect: stopOnDefect,
   });
   process.stdout.write(`${coordinator.url}\n`);
-  log('listening', { url: coordinator.url });
+  log('listening', { url: coordinator.url, workerPage: `${coordinator.url.replace(/^ws/, 'http')}/worker/` });
   tellParent({ kind: 'listening', url: coordinator.url });
   onStopSignal(async () => {
     await coordinator.close();
     await checkpoint.close();
   });
+}
+
+/** Where the build has put the page with which a browser joins as a worker. */
+function workerPageDirectory(): string {
+  const manifest = createRequire(import.meta.url).resolve('@ultramem/browser-worker/package.json');
+  return join(dirname(manifest), 'dist');
 }
 
 function createEventLog(geometry: MemoryGeometry | null): (event: CoordinatorEvent) => void {
