@@ -1,6 +1,6 @@
 import { DTYPE_BYTES, type FloatDType, type TensorSource } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
-import type { Kernels, Matrix } from '@ultramem/kernels';
+import type { Activation, Kernels, Matrix } from '@ultramem/kernels';
 import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
 import { Resident } from './resident.ts';
 
@@ -20,10 +20,13 @@ export interface DenseAddon {
     bias: Float32Array | null,
     out: Float32Array,
   ): Pending;
+  activate(engine: Engine, kind: number, x: Float32Array, width: number, out: Float32Array): Pending;
 }
 
 /** As `Dtype` of `native/core/matmul.h`. */
 const DTYPES: readonly FloatDType[] = ['F32', 'BF16', 'F16'];
+/** As `Activation` of `native/core/activation.h`. */
+const ACTIVATIONS: readonly Activation[] = ['swiglu', 'gelu', 'relu'];
 const PIECE_BYTES = 8 * 1024 * 1024;
 
 class NativeMatrix extends Resident<MatrixHandle> implements Matrix {
@@ -47,6 +50,14 @@ export function denseKernels(addon: Addon, engine: Engine) {
       assert(bias === null || bias.length === weight.rows, 'a bias has one entry per weight row');
       const out = new Float32Array(rowCount * weight.rows);
       const pending = addon.matmul(engine, weight.handle, x, rowCount, bias, out);
+      if (pending !== undefined) await pending;
+      return out;
+    },
+    activate: async (kind, x, width) => {
+      assert(width > 0 && x.length % width === 0, 'x has whole rows');
+      assert(kind !== 'swiglu' || width % 2 === 0, 'the gate of swiglu is as wide as what it gates');
+      const out = kind === 'swiglu' ? new Float32Array(x.length / 2) : x;
+      const pending = addon.activate(engine, ACTIVATIONS.indexOf(kind), x, width, out);
       if (pending !== undefined) await pending;
       return out;
     },

@@ -20,7 +20,6 @@ export function createNativeKernels(options: { threads?: number } = {}): Kernels
   return {
     backend: 'native',
     ...denseKernels(addon, engine),
-    activate: reference.activate,
     attend: reference.attend,
     loadKeys: reference.loadKeys,
     scoreKeys: reference.scoreKeys,

@@ -1,5 +1,6 @@
 #include "addon/arguments.h"
 #include "addon/async-call.h"
+#include "core/activation.h"
 #include "core/matmul.h"
 
 namespace ultramem {
@@ -63,6 +64,22 @@ napi_value matmulOf(Arguments& arguments) {
   });
 }
 
+// activate(engine, kind: 0 swiglu, 1 gelu, 2 relu, x [rows, width], width, out [rows, width / 2] or x itself)
+napi_value activateOf(Arguments& arguments) {
+  const auto engine = arguments.handle<Engine>(0);
+  const auto kind = static_cast<Activation>(arguments.whole(1, 2));
+  const auto x = arguments.array<float>(2);
+  const uint64_t width = arguments.whole(3);
+  const auto out = arguments.array<float>(4);
+  const uint64_t rows = width == 0 ? 0 : x.size() / width;
+  require(rows * width == x.size(), "x is [rows, width]");
+  if (kind == Activation::swiglu) require(width % 2 == 0 && out.size() == x.size() / 2, "the result is [rows, width / 2]");
+  else require(out.data() == x.data() && out.size() == x.size(), "gelu and relu work in place");
+  return engine->call(arguments, activateNs(x.size()), [=](Workers& workers) {
+    activate(kind, x.data(), rows, width, out.data(), workers);
+  });
+}
+
 }  // namespace
 
 void registerDense(napi_env env, napi_value exports) {
@@ -71,6 +88,7 @@ void registerDense(napi_env env, napi_value exports) {
   exportMethod<releaseMatrix>(env, exports, "releaseMatrix");
   exportMethod<matrixBytes>(env, exports, "matrixBytes");
   exportMethod<matmulOf>(env, exports, "matmul");
+  exportMethod<activateOf>(env, exports, "activate");
 }
 
 }  // namespace ultramem
