@@ -1,2 +1,4 @@
 export type { JoinState } from './join.ts';
-export { startWorker, type Worker, type WorkerEvent, type WorkerOptions } from './worker.ts';
+export type { ShardSlice } from './resident-shard.ts';
+export { startWorker } from './worker.ts';
+export type { Worker, WorkerEvent, WorkerOptions, WorkerStatus } from './worker-options.ts';

@@ -73,7 +73,8 @@ describe('a worker', () => {
   });
 
   it('holds what it is assigned and answers for it', async () => {
-    const { session, events } = await startWorld(checkpoint);
+    const { session, events, worker } = await startWorld(checkpoint);
+    expect(worker.status()).toMatchObject({ state: 'standby', shard: null, slice: null, lookups: 0 });
     const { epoch, residentBytes } = await session().assign({ epoch: 4, shard: 2 });
     expect(epoch).toBe(4);
     expect(events.at(-1)).toEqual({ kind: 'ready', shard: 2, epoch: 4, residentBytes });
@@ -120,6 +121,8 @@ describe('a worker', () => {
       residentBytes,
       processBytes: 5,
     });
+    expect({ ...pulse, ...worker.status() }).toEqual({ ...pulse, shard: 2, slice: expect.anything() });
+    expect(worker.status().slice?.rows).toEqual({ start: 0, end: checkpoint.geometry?.tableRows });
   });
 
   it('refuses what it is not the right one for', async () => {

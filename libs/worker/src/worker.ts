@@ -1,7 +1,4 @@
-import type { Checkpoint } from '@ultramem/checkpoint';
-import type { Clock, Random } from '@ultramem/environment';
 import { assert, OperatingError } from '@ultramem/invariant';
-import type { Kernels } from '@ultramem/kernels';
 import {
   codedError,
   NAME_LENGTH_MAX,
@@ -12,45 +9,11 @@ import {
   type RequestKind,
   unknownVersion,
 } from '@ultramem/protocol';
-import { type AnswerBody, backoffMs, type Channel, openChannel, type Transport } from '@ultramem/transport';
+import { type AnswerBody, backoffMs, type Channel, openChannel } from '@ultramem/transport';
 import { type JoinState, nextState } from './join.ts';
 import { invalidAssignment, loadShard, type ResidentShard } from './resident-shard.ts';
 import { servePool, servePrescore, serveScore } from './serve.ts';
-
-export interface WorkerOptions {
-  transport: Transport;
-  clock: Clock;
-  random: Random;
-  kernels: Kernels;
-  checkpoint: Checkpoint;
-  coordinatorUrl: string;
-  /** Gives up when no coordinator was there for this long, at the start or after one was lost. */
-  connectTimeoutMs: number;
-  token: string | null;
-  software: string;
-  workerId: string;
-  /** Drawn for this process. */
-  instance: string;
-  /** What slices may take here. */
-  capacityBytes: number;
-  /** Resident memory of the process now. */
-  processBytes: () => number;
-  onEvent: (event: WorkerEvent) => void;
-  /** A defect of this program: the caller should stop the process. */
-  onDefect: (error: unknown) => void;
-}
-
-export type WorkerEvent =
-  | { kind: 'state'; state: JoinState; reason: string }
-  | { kind: 'loading'; loadedBytes: number; totalBytes: number }
-  | { kind: 'ready'; shard: number; epoch: number; residentBytes: number };
-
-export interface Worker {
-  /** Resolves after `leave`; rejects when this worker can never join: refused for good, or no coordinator in time. */
-  readonly done: Promise<void>;
-  /** Says goodbye and ends. */
-  leave(reason: string): Promise<void>;
-}
+import type { Worker, WorkerOptions, WorkerStatus } from './worker-options.ts';
 
 /** For the last dial too, so that its failure says what is wrong there instead of that the time was up. */
 const DIAL_MS_MIN = 250;
@@ -70,7 +33,7 @@ const ACCEPTED: ReadonlySet<RequestKind | Notice['kind']> = new Set([
 /** Joins a coordinator, holds what it assigns, answers for it, and joins again when the coordinator comes back. */
 export function startWorker(options: WorkerOptions): Worker {
   const worker = new WorkerProcess(options);
-  return { done: worker.run(), leave: (reason) => worker.leave(reason) };
+  return { done: worker.run(), leave: (reason) => worker.leave(reason), status: () => worker.status() };
 }
 
 class WorkerProcess {
@@ -225,7 +188,7 @@ class WorkerProcess {
   async #serve(request: Request): Promise<AnswerBody> {
     switch (request.kind) {
       case 'heartbeat':
-        return this.#pulse();
+        return { kind: 'pulse', ...this.#pulse() };
       case 'assign':
         return this.#assign(request);
       case 'score':
@@ -295,9 +258,13 @@ class WorkerProcess {
     return this.#shard;
   }
 
-  #pulse(): AnswerBody {
+  status(): WorkerStatus {
+    const { shard = null, slice = null } = this.#shard ?? {};
+    return { ...this.#pulse(), shard, slice };
+  }
+
+  #pulse(): Omit<WorkerStatus, 'shard' | 'slice'> {
     return {
-      kind: 'pulse',
       state: this.#state,
       epoch: this.#shard?.epoch ?? 0,
       lookups: this.#lookups,

@@ -10,7 +10,8 @@ import {
   openChannel,
   type Transport,
 } from '@ultramem/transport';
-import { startWorker, type Worker, type WorkerEvent, type WorkerOptions } from '../src/worker.ts';
+import { startWorker } from '../src/worker.ts';
+import type { Worker, WorkerEvent, WorkerOptions } from '../src/worker-options.ts';
 
 export const LEASE = { heartbeatMs: 1_000, leaseMs: 5_000 };
 export const CONNECT_TIMEOUT_MS = 20_000;
