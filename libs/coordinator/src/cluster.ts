@@ -55,6 +55,7 @@ export class Cluster {
   readonly #contacts = new Map<string, Contact>();
   #view: ClusterView = EMPTY_VIEW;
   #plan: Plan | null = null;
+  #routes: { view: ClusterView; table: RoutingTable } | null = null;
   #wasReady = false;
   #cancelWatch: () => void;
 
@@ -91,7 +92,9 @@ export class Cluster {
 
   /** @throws OperatingError NOT_READY, SHARD_UNAVAILABLE */
   routing(): RoutingTable {
-    return routingTable(this.#view, this.#plan, this.#options.workersWanted, (workerId): ShardLink => {
+    // A view never changes, and every event makes a new one: the table of a view is good as long as the view is.
+    if (this.#routes?.view === this.#view) return this.#routes.table;
+    const table = routingTable(this.#view, this.#plan, this.#options.workersWanted, (workerId): ShardLink => {
       const { shard, epoch } = this.#member(workerId);
       const { channel, latency } = this.#contact(workerId);
       return {
@@ -102,6 +105,8 @@ export class Cluster {
         latency,
       };
     });
+    this.#routes = { view: this.#view, table };
+    return table;
   }
 
   /** Takes a worker in that has been admitted. A new connection of the same process replaces its old one. */

@@ -3,9 +3,16 @@ import type { CancelSignal } from '@ultramem/transport';
 /**
  * Runs every call at once and gives their results in the order of the calls. The first failure gives the others up and is
  * thrown after all have ended, so that nothing is left running.
+ *
+ * @param parent gives all of them up
  */
-export async function fanOut<T>(calls: readonly ((signal: CancelSignal) => Promise<T>)[]): Promise<T[]> {
+export async function fanOut<T>(
+  calls: readonly ((signal: CancelSignal) => Promise<T>)[],
+  parent?: CancelSignal,
+): Promise<T[]> {
   const abort = createAbort();
+  if (parent?.aborted) abort.abort();
+  parent?.addEventListener('abort', abort.abort);
   let first: { error: unknown } | null = null;
   const results = await Promise.allSettled(
     calls.map((call) =>
@@ -16,6 +23,7 @@ export async function fanOut<T>(calls: readonly ((signal: CancelSignal) => Promi
       }),
     ),
   );
+  parent?.removeEventListener('abort', abort.abort);
   if (first !== null) throw (first as { error: unknown }).error;
   return results.map((result) => (result as PromiseFulfilledResult<Awaited<T>>).value);
 }
@@ -31,7 +39,7 @@ function createAbort(): { signal: CancelSignal; abort(): void } {
       addEventListener: (_, listener) => void listeners.add(listener),
       removeEventListener: (_, listener) => void listeners.delete(listener),
     },
-    abort() {
+    abort: () => {
       if (aborted) return;
       aborted = true;
       for (const listener of [...listeners]) listener();

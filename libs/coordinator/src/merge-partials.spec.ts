@@ -48,6 +48,43 @@ describe('mergePartials', () => {
     );
   });
 
+  it('adds any number of row ranges in their order, some of which a token has not hit, in each column range', () => {
+    const batch = fc.record({
+      rowParts: fc.integer({ min: 2, max: 11 }),
+      hit: fc.array(fc.boolean(), { minLength: 33, maxLength: 33 }),
+      numbers: fc.array(f32, { minLength: 200, maxLength: 200 }),
+    });
+    const size = { tokenCount: 3, blockCount: 2, width: 3 };
+    fc.assert(
+      fc.property(batch, ({ rowParts, hit, numbers }) => {
+        const expected = new Float64Array(18).fill(-0);
+        const parts: Partial[] = [];
+        for (let row = 0; row < rowParts; row++)
+          for (const columns of [
+            { start: 0, end: 2 },
+            { start: 2, end: 3 },
+          ]) {
+            const token = [0, 1, 2].filter((t) => hit[row * 3 + t]);
+            const width = columns.end - columns.start;
+            const pooled = new Float32Array(token.length * 2 * width);
+            for (let i = 0; i < pooled.length; i++) {
+              pooled[i] = numbers[(i + 17 * parts.length) % 200];
+              const [tokenRow, c] = [Math.floor(i / width), i % width];
+              const t = token[Math.floor(tokenRow / 2)];
+              expected[(t * 2 + (tokenRow % 2)) * 3 + columns.start + c] += pooled[i];
+            }
+            parts.push({ token: Uint32Array.from(token), columns, pooled });
+          }
+        // Whether an untouched sum is 0 or -0 is nobody's business.
+        const untouched = [0, 1, 2].filter((t) => !parts.some(({ token }) => token.includes(t)));
+        for (const t of untouched) expected.fill(0, t * 6, t * 6 + 6);
+        const merged = mergePartials(parts, size);
+        for (const t of untouched) merged.fill(0, t * 6, t * 6 + 6);
+        expect(merged).toEqual(Float32Array.from(expected));
+      }),
+    );
+  });
+
   it('rounds a sum over row ranges once', () => {
     const part = (value: number): Partial => ({
       token: Uint32Array.of(0),

@@ -33,30 +33,54 @@ describe('rowGroups', () => {
   });
 });
 
+/** Winners whose block and weights say which entry they were. */
+function winnersOf(slot: readonly number[]) {
+  return {
+    slot: Uint32Array.from(slot),
+    block: Uint8Array.from(slot, (_, i) => i),
+    weight: Float32Array.from({ length: 2 * slot.length }, (_, i) => (i % 2 === 0 ? i / 2 : -i)),
+    coreCount: 2,
+  };
+}
+
 describe('routeEntries', () => {
   it('groups the winners by the owner of their slot and leaves out tokens that hit nothing', () => {
-    const addresses = { slot: Uint32Array.of(0, 7, 5, 6, 3, 1), block: new Uint8Array(6) };
-    const [low, high] = routeEntries(grid, addresses, 3);
+    const [low, high] = routeEntries(rowGroups(grid), winnersOf([0, 7, 5, 6, 3, 1]), 3);
     expect(low).toMatchObject({
       token: Uint32Array.of(0, 2),
       entryStart: Uint32Array.of(0, 1, 3),
-      entry: Uint32Array.of(0, 4, 5),
+      slot: Uint32Array.of(0, 3, 1),
+      block: Uint8Array.of(0, 4, 5),
+      weight: Float32Array.of(0, -1, 4, -9, 5, -11),
     });
     expect(high).toMatchObject({
       token: Uint32Array.of(0, 1),
       entryStart: Uint32Array.of(0, 1, 3),
-      entry: Uint32Array.of(1, 2, 3),
+      slot: Uint32Array.of(7, 5, 6),
+      block: Uint8Array.of(1, 2, 3),
     });
   });
 
+  it('takes the winners as they are where one range holds all rows', () => {
+    const winners = winnersOf([3, 1, 0, 2]);
+    const columns = [slice(0, [0, 4], [0, 1]), slice(1, [0, 4], [1, 2])];
+    const routed = routeEntries(rowGroups(columns), winners, 2);
+    expect(routed).toHaveLength(1);
+    expect(routed[0].slot).toBe(winners.slot);
+    expect(routed[0].weight).toBe(winners.weight);
+    expect(routed[0]).toMatchObject({ token: Uint32Array.of(0, 1), entryStart: Uint32Array.of(0, 2, 4) });
+    expect(routed[0].shards.map(({ shard }) => shard)).toEqual([0, 1]);
+  });
+
   it('gives a group that was not hit, and no entries for no tokens', () => {
-    const addresses = { slot: Uint32Array.of(1, 2), block: new Uint8Array(2) };
-    expect(routeEntries(grid, addresses, 1)[1]).toMatchObject({
+    expect(routeEntries(rowGroups(grid), winnersOf([1, 2]), 1)[1]).toMatchObject({
       token: new Uint32Array(0),
-      entry: new Uint32Array(0),
+      slot: new Uint32Array(0),
     });
-    const none = routeEntries(grid, { slot: new Uint32Array(0), block: new Uint8Array(0) }, 0);
-    expect(none.map(({ entryStart }) => entryStart)).toEqual([Uint32Array.of(0), Uint32Array.of(0)]);
+    for (const slices of [grid, grid.slice(2, 3)]) {
+      const none = routeEntries(rowGroups(slices), winnersOf([]), 0);
+      for (const { entryStart, token } of none) expect([...entryStart, ...token]).toEqual([0]);
+    }
   });
 
   it('sends every entry to exactly one row range, in the order of the selection', () => {
@@ -69,19 +93,24 @@ describe('routeEntries', () => {
         const bounds = [0, ...cuts.sort((a, b) => a - b), 100];
         const slices = cuts.map((_, i) => slice(i, [bounds[i] ?? 0, bounds[i + 1] ?? 0], [0, 1]));
         slices.push(slice(cuts.length, [bounds.at(-2) ?? 0, 100], [0, 1]));
-        const slot = Uint32Array.from(tokens.flat());
-        const groups = routeEntries(slices, { slot, block: new Uint8Array(slot.length) }, tokens.length);
-        for (const { rows, token, entryStart, entry } of groups) {
-          expect([...entry]).toEqual([...entry].sort((a, b) => a - b));
-          for (const i of entry) expect(slot[i] >= rows.start && slot[i] < rows.end).toBe(true);
+        const winners = winnersOf(tokens.flat());
+        const groups = routeEntries(rowGroups(slices), winners, tokens.length);
+        expect(groups).toHaveLength(slices.length);
+        for (const { rows, token, entryStart, slot, block, weight } of groups) {
+          const entry = [...block];
+          expect(entry).toEqual([...entry].sort((a, b) => a - b));
+          expect(slot.every((row) => row >= rows.start && row < rows.end)).toBe(true);
+          expect([...slot]).toEqual(entry.map((i) => winners.slot[i]));
+          expect([...weight]).toEqual(entry.flatMap((i) => [...winners.weight.subarray(2 * i, 2 * i + 2)]));
+          expect(entryStart).toHaveLength(token.length + 1);
           token.forEach((t, at) => {
-            const own = [...entry.subarray(entryStart[at], entryStart[at + 1])];
+            const own = entry.slice(entryStart[at], entryStart[at + 1]);
             expect(own.length).toBeGreaterThan(0);
             for (const i of own) expect(Math.floor(i / 3)).toBe(t);
           });
         }
-        const all = groups.flatMap(({ entry }) => [...entry]).sort((a, b) => a - b);
-        expect(all).toEqual(Array.from(slot, (_, i) => i));
+        const all = groups.flatMap(({ block }) => [...block]).sort((a, b) => a - b);
+        expect(all).toEqual(Array.from(winners.slot, (_, i) => i));
       }),
     );
   });
@@ -93,4 +122,6 @@ it('gatherRows picks rows and columns', () => {
     Float32Array.of(21, 22, 1, 2),
   );
   expect(gatherRows(from, 3, Uint32Array.of(2, 0), { start: 3, end: 3 })).toEqual(new Float32Array(0));
+  const all = gatherRows(from, 3, Uint32Array.of(0, 1, 2), { start: 0, end: 3 });
+  expect(all).toBe(from);
 });

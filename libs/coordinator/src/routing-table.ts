@@ -1,6 +1,7 @@
 import type { ClusterView } from '@ultramem/membership';
 import type { KeysMode, Plan } from '@ultramem/planner';
 import { codedError } from '@ultramem/protocol';
+import { type RowGroup, rowGroups } from './route.ts';
 import { describeSlice, type ShardLink } from './shard-link.ts';
 
 /** Who answers for every shard, as of one epoch. A lookup takes one and keeps it to its end. */
@@ -9,6 +10,7 @@ export interface RoutingTable {
   /** Who may score keys under this plan. */
   readonly keys: KeysMode;
   readonly links: readonly ShardLink[]; // index = shard
+  readonly rowGroups: readonly RowGroup[];
 }
 
 /**
@@ -44,5 +46,5 @@ export function routingTable(
       );
     return linkOf(owner.workerId);
   });
-  return { epoch: view.epoch, keys: plan.keys, links };
+  return { epoch: view.epoch, keys: plan.keys, links, rowGroups: rowGroups(plan.slices) };
 }

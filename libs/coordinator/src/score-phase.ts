@@ -32,7 +32,7 @@ export async function scoreOnWorkers(
   } as const;
   const parts = await fanOut(
     links.map((link) => async (signal) => {
-      const answer = await askShard(link, { ...body, epoch: link.epoch }, { ...call, signal });
+      const answer = await askShard(link, { ...body, epoch: link.epoch }, call, signal);
       call.traffic.count(link, query.byteLength, answer.index.byteLength + answer.refined.byteLength);
       return checked(answer, link, tokenCount, geometry);
     }),
@@ -53,10 +53,15 @@ function checked(
     throw misfit(link, 'score', answer.index.length, count);
   if (answer.refined.length !== count * geometry.rank)
     throw misfit(link, 'score', answer.refined.length, count * geometry.rank);
-  if (answer.index.some((key) => key < start || key >= end))
+  if (!areWithin(answer.index, start, end))
     throw codedError(
       'UNEXPECTED_MESSAGE',
       `worker ${link.workerId} answered with keys outside ${start} to ${end - 1}; expected its own; run the same release everywhere`,
     );
   return answer;
+}
+
+function areWithin(keys: Uint32Array, start: number, end: number): boolean {
+  for (let i = 0; i < keys.length; i++) if (keys[i] < start || keys[i] >= end) return false;
+  return true;
 }

@@ -301,7 +301,7 @@ describe('other requests', () => {
       expect(head?.rows.map(({ index }) => index)).toContain(row);
       expect(head?.columns.map(({ index }) => index)).toContain(column);
     }
-    expect(answer.phases.map(({ name }) => name)).toEqual(['select (workers)', 'pool']);
+    expect(answer.phases.map(({ name }) => name)).toEqual(['select (workers)', 'route', 'pool', 'merge']);
     expect(answer.shards).toMatchObject([{ shard: 0, workerId: 'a', slots: 2 }]);
   });
 

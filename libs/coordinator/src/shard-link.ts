@@ -26,9 +26,9 @@ export interface ShardLink {
 export async function askShard<K extends Phase>(
   link: ShardLink,
   body: { kind: K } & RequestBody<K>,
-  world: { clock: Clock; deadlineAtMs: number; signal: CancelSignal },
+  { clock, deadlineAtMs }: { clock: Clock; deadlineAtMs: number },
+  signal: CancelSignal,
 ): Promise<AnswerTo<K>> {
-  const { clock, deadlineAtMs, signal } = world;
   const startMs = clock.nowMs();
   try {
     const answer = await link.channel.request<K>(body, {
