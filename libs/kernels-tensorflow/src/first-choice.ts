@@ -9,8 +9,6 @@ import { boolOf, type TensorId, type Tensors, TYPE, typeOf, withTensors } from '
 
 /** Keys taken beyond the best `k`, so that rounding near the edge decides nothing. */
 const MARGIN = 16;
-/** Below this many multiplications the candidates are refined here: the device would score all keys for it. */
-const HOST_MACS = 2e6;
 /** GPUs may cut the factors of an f32 product to TF32, 11 bits each. */
 const TF32_ROUNDING = 2 ** -9;
 
@@ -46,7 +44,6 @@ export function firstChoice(
   const perList = Math.min(keyCount, perSide + MARGIN);
   const folded = keys.folded(request.collapse);
   const queries = scaleQueries(keys, request);
-  const onHost = tokenCount * lists * perList * rank * width < HOST_MACS;
   const { score, key, sums } = withTensors(binding, (tensors) => {
     const query = tensors.f32([lists, tokenCount, width], queries.scaled);
     const scores = tensors.matmul(TYPE.F32, query, folded.tensor, true);
@@ -58,8 +55,8 @@ export function firstChoice(
     );
     return {
       score: tensors.readF32(best),
-      key: Uint32Array.from(tensors.readI32(place)),
-      sums: onHost ? null : refinedSums(tensors, keys, request, place),
+      key: new Uint32Array(tensors.readI32(place)),
+      sums: refinedSums(tensors, keys, request, place),
     };
   });
   const inexact = binding.isUsingGpuDevice() ? TF32_ROUNDING : 0;
@@ -75,7 +72,7 @@ export function firstChoice(
           keys,
           request,
           { token, list, chosen, norm: queries.norm[row] },
-          sums?.subarray(row * perList * rank, (row + 1) * perList * rank) ?? null,
+          sums.subarray(row * perList * rank, (row + 1) * perList * rank),
         ),
       };
     },
@@ -95,9 +92,9 @@ export function firstChoice(
   };
 }
 
-/** Whether scores of this list neither overflow f32 nor are all the same. */
+/** Whether scores of this list neither overflow f32 nor are all the same, or NaN. */
 function isOrdinary(keys: TensorflowKeys, folded: FoldedKeys, list: number, queryNorm: number): boolean {
-  return queryNorm * keys.normMax[list] < 3e38 && folded.normMax[list] > 0;
+  return queryNorm * keys.normMax[list] < 3e38 && folded.normMax[list] > 0 && folded.normMax[list] < Infinity;
 }
 
 function scaleQueries({ headCount, width }: TensorflowKeys, request: ScoreRequest): Queries {
@@ -138,19 +135,19 @@ function refinedSums(
   return tensors.readF64(tensors.gather(byKey, TYPE.F64, place, TYPE.I32, 2));
 }
 
-/** Refined scores of the chosen keys in f32; without sums of the device, or where their rounding is in doubt, from the keys. */
+/** Refined scores of the chosen keys in f32; where the rounding of the device's sums is in doubt, from the keys. */
 function refine(
   keys: TensorflowKeys,
   request: ScoreRequest,
   { token, list, chosen, norm }: { token: number; list: number; chosen: Uint32Array; norm: number },
-  sums: Float64Array | null,
+  sums: Float64Array,
 ): Float32Array {
   const { rank, width, range, host, norms } = keys;
   const queryAt = queryStart(request, width, token, list);
   const refined = new Float32Array(chosen.length * rank);
   for (let i = 0; i < refined.length; i++) {
     const row = (list * rangeLength(range) + chosen[Math.floor(i / rank)]) * rank + (i % rank);
-    const settled = sums !== null && isSettled(sums[i], sumBound(width, norm * norms[row]));
+    const settled = isSettled(sums[i], sumBound(width, norm * norms[row]));
     refined[i] = settled ? sums[i] + 0 : dot(host, row * width, request.query, queryAt, width);
   }
   return refined;

@@ -1,6 +1,6 @@
 import { assert } from '@ultramem/invariant';
 import { dot, type KeyTable, type ScoreRequest } from '@ultramem/kernels';
-import { type Candidates, collapseScore, rangeLength, SIDES, topK } from '@ultramem/ultramem';
+import { type Candidates, collapseScore, comesBefore, rangeLength, SIDES, topK } from '@ultramem/ultramem';
 import type { Binding } from './binding.ts';
 import { type FirstChoice, firstChoice } from './first-choice.ts';
 import { ownKeys, type TensorflowKeys } from './load-keys.ts';
@@ -83,42 +83,56 @@ function decide(
   into: Candidates,
   intoToken: number,
 ): boolean {
-  const { rank, range } = keys;
-  const keyCount = rangeLength(range);
+  const { rank, range, headCount } = keys;
   const { perSide } = into;
-  const vector = list % SIDES === 0 ? request.collapse.row : request.collapse.column;
-  const head = Math.floor(list / SIDES);
-  const rankOf = (
-    key: Uint32Array | null,
-    refined: Float32Array,
-    count: number,
-  ): [Uint32Array, Float64Array] => {
-    const collapsed = new Float64Array(count);
-    for (let i = 0; i < count; i++)
-      collapsed[i] = collapseScore(refined, i * rank, vector, head * rank, rank);
-    const best = new Uint32Array(perSide);
-    topK(collapsed, count, perSide, best, 0, key === null ? undefined : (i) => key[i]);
-    return [best, collapsed];
+  const at = (intoToken * headCount * SIDES + list) * perSide;
+  const write = (key: Uint32Array | null, refined: Float32Array, best: Uint32Array): void => {
+    for (let j = 0; j < perSide; j++) {
+      into.index[at + j] = range.start + (key === null ? best[j] : key[best[j]]);
+      for (let r = 0; r < rank; r++) into.refined[(at + j) * rank + r] = refined[best[j] * rank + r];
+    }
   };
-  let candidates: { key: Uint32Array | null; refined: Float32Array } | null = choice.candidates(token, list);
-  let best: Uint32Array = new Uint32Array(0);
-  if (candidates !== null) {
-    const [places, collapsed] = rankOf(candidates.key, candidates.refined, choice.perList);
-    best = places;
-    if (!choice.isComplete(token, list, collapsed[best[perSide - 1]])) candidates = null;
+  const best = new Uint32Array(perSide);
+  const first = choice.candidates(token, list);
+  if (first !== null) {
+    const collapsed = collapse(keys, request, list, first.refined);
+    rankCandidates(collapsed, first.key, best);
+    if (choice.isComplete(token, list, collapsed[best[perSide - 1]])) {
+      write(first.key, first.refined, best);
+      return false;
+    }
   }
-  const isWide = candidates === null;
-  if (candidates === null) {
-    candidates = { key: null, refined: scoreAll(keys, request, token, list) };
-    best = rankOf(null, candidates.refined, keyCount)[0];
+  const refined = scoreAll(keys, request, token, list);
+  topK(collapse(keys, request, list, refined), rangeLength(range), perSide, best, 0);
+  write(null, refined, best);
+  return true;
+}
+
+/** Collapsed scores of refined ones `[count, rank]` of one list. */
+function collapse(
+  { rank }: TensorflowKeys,
+  { collapse: { row, column } }: ScoreRequest,
+  list: number,
+  refined: Float32Array,
+): Float64Array {
+  const vector = list % SIDES === 0 ? row : column;
+  const vectorAt = Math.floor(list / SIDES) * rank;
+  const collapsed = new Float64Array(refined.length / rank);
+  for (let i = 0; i < collapsed.length; i++)
+    collapsed[i] = collapseScore(refined, i * rank, vector, vectorAt, rank);
+  return collapsed;
+}
+
+/** The places of the best scores, best first, equal ones by key; the scores are nearly in order and not NaN. */
+function rankCandidates(score: Float64Array, key: Uint32Array, best: Uint32Array): void {
+  for (let i = 0; i < score.length; i++) {
+    let place = Math.min(i, best.length);
+    while (place > 0 && comesBefore(score[i], key[i], score[best[place - 1]], key[best[place - 1]])) {
+      if (place < best.length) best[place] = best[place - 1];
+      place--;
+    }
+    if (place < best.length) best[place] = i;
   }
-  const { key, refined } = candidates;
-  const at = (intoToken * keys.headCount * SIDES + list) * perSide;
-  for (let j = 0; j < perSide; j++) {
-    into.index[at + j] = range.start + (key === null ? best[j] : key[best[j]]);
-    for (let r = 0; r < rank; r++) into.refined[(at + j) * rank + r] = refined[best[j] * rank + r];
-  }
-  return isWide;
 }
 
 /** Refined scores of every key of one list, `[keys, rank]`. */

@@ -10,6 +10,7 @@ import { loadValues } from './load-values.ts';
 import { loadMatrix, matmul } from './matmul.ts';
 import { pool } from './pool.ts';
 import { scoreKeys } from './score-keys.ts';
+import { selectGrid } from './select-grid.ts';
 
 export interface TensorflowOptions {
   /** `cpu` or `gpu:N`; null or nothing takes the first GPU, or the CPU where there is none. The first call in a process decides. */
@@ -27,7 +28,8 @@ export interface TensorflowOptions {
 export async function createTensorflowKernels(options: TensorflowOptions = {}): Promise<Kernels> {
   const binding = loadBinding(parseDevice(options.device ?? null));
   const breathe = options.breathe ?? (async () => {});
-  const { selectGrid } = createReferenceKernels();
+  const reference = createReferenceKernels();
+  const grid: Kernels['selectGrid'] = (request) => selectGrid(reference.selectGrid, request);
   return {
     backend: 'tensorflow',
     loadMatrix: (source) => loadMatrix(binding, source),
@@ -37,12 +39,12 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
     activate: async (kind, x, width) => activate(binding, kind, x, width),
     attend: (request) => attend(binding, breathe, request),
     scoreKeys: (keys, request) => scoreKeys(binding, breathe, keys, request),
-    selectGrid,
+    selectGrid: grid,
     select: async (keys, request) => {
       const { headCount, rank, range } = keys;
       const { cores, coreCount } = request;
       const candidates = await scoreKeys(binding, breathe, keys, request);
-      return selectGrid({ candidates, headCount, keyCount: rangeLength(range), rank, cores, coreCount });
+      return grid({ candidates, headCount, keyCount: rangeLength(range), rank, cores, coreCount });
     },
     pool: (values, request) => pool(binding, breathe, values, request),
     dotRows: (table, request) => dotRows(binding, breathe, table, request),
