@@ -1,0 +1,126 @@
+import { join } from 'node:path';
+import { openCheckpoint } from '@ultramem/checkpoint';
+import { fileDirectory } from '@ultramem/checkpoint-file';
+import { memoryGeometry, parseModelConfig } from '@ultramem/ultramem';
+import type { BenchCase } from '../bench-case.ts';
+import type { BenchContext } from '../bench-context.ts';
+import { ownSide } from '../interleave.ts';
+import { layerConfig, randomQueries, setCount } from '../layer-model.ts';
+import { type LocalWorkers, startLocalWorkers } from '../local-workers.ts';
+import { readNumbers } from '../peer-server.ts';
+import { againstTime, alone, comparison, type Subject } from '../row.ts';
+import { quantile } from '../statistics.ts';
+import { requestsOf } from './select.ts';
+
+const GLOO_GOAL = 10;
+const TAIL_FACTOR = 3;
+
+/** A whole lookup through worker processes on loopback, against PyTorch in one process, and PyTorch over gloo in as many processes. */
+export const lookup: BenchCase = {
+  name: 'lookup',
+  about: 'whole lookup through local worker processes, against PyTorch alone and over gloo',
+  async run(context) {
+    const { options } = context;
+    const kernels = await context.kernels();
+    const directory = await context.model(layerConfig(options.shape), 'F32');
+    const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
+    const shared = {
+      kernels,
+      checkpoint,
+      model: directory,
+      count: options.workers,
+      backend: kernels.backend,
+    };
+    const cluster = await startLocalWorkers(shared);
+    try {
+      for (const workload of ['layer', 'gloo'] as const)
+        await measureAgainst(context, cluster, directory, workload);
+    } finally {
+      await cluster.stop();
+      await checkpoint.close();
+    }
+  },
+};
+
+async function measureAgainst(
+  context: BenchContext,
+  cluster: LocalWorkers,
+  directory: string,
+  workload: 'layer' | 'gloo',
+): Promise<void> {
+  const { options } = context;
+  const { peer, ...rest } = context.peer();
+  if (peer === null && workload === 'gloo') return;
+  const batches = options.batches ?? (options.quick ? [1, 4] : [1, 16, 256]);
+  const geometry = memoryGeometry(parseModelConfig(layerConfig(options.shape)))!;
+  const queries = new Map(
+    batches.map((batch) => [batch, randomQueries(geometry, batch, setCount(batch, options.quick))]),
+  );
+  if (peer !== null) {
+    for (const [batch, numbers] of queries) {
+      const shape = [setCount(batch, options.quick), batch, 2, geometry.keyWidth];
+      await peer.input(`query${batch}`, { path: await context.file(numbers), dtype: 'F32', shape });
+    }
+    await peer.prepare(
+      workload,
+      workload === 'gloo' ? { directory, workers: options.workers } : { directory, eager: false },
+    );
+  }
+  for (const [batch, numbers] of queries) {
+    const sets = setCount(batch, options.quick);
+    const requests = requestsOf(numbers, batch, sets);
+    let turn = 0;
+    const ours = ownSide(() => cluster.coordinator.lookUp(requests[turn++ % sets]!));
+    const subject: Subject = {
+      ...{ case: 'lookup', what: 'whole lookup', backend: (await context.kernels()).backend },
+      ...{ workers: options.workers, batch, dtype: 'F32' },
+    };
+    const goal = workload === 'gloo' ? GLOO_GOAL : batch === 1 ? 1 : 4;
+    if (peer === null) {
+      const [own] = await context.interleave([ours]);
+      context.report(alone({ ...subject, note: 'why' in rest ? rest.why : null }, own!, goal));
+      continue;
+    }
+    if (workload === 'layer') await expectSameAnswer(context, cluster, requests[0]!, batch);
+    const [own, theirs] = await context.interleave([ours, peer.side('lookup_tuned', { batch })]);
+    const name =
+      workload === 'gloo' ? `PyTorch over gloo, ${options.workers} processes` : 'PyTorch, tuned, one process';
+    context.report(comparison(subject, own!, { name, rounds: theirs!, goal }));
+    if (workload === 'layer') {
+      const samples = own!.flat();
+      const limit = {
+        name: `${TAIL_FACTOR} x its median`,
+        ms: TAIL_FACTOR * quantile(samples, 0.5),
+        goal: 1,
+      };
+      context.report(
+        againstTime({ ...subject, what: 'whole lookup, 99th percentile' }, quantile(samples, 0.99), limit),
+      );
+    }
+  }
+  await peer?.drop();
+}
+
+async function expectSameAnswer(
+  context: BenchContext,
+  cluster: LocalWorkers,
+  request: Parameters<LocalWorkers['coordinator']['lookUp']>[0],
+  batch: number,
+): Promise<void> {
+  const { peer } = context.peer();
+  const path = join(await context.directory(), 'looked-up');
+  await peer?.write('lookup_once', { batch }, path);
+  const theirs = await readNumbers(path);
+  const { pooled } = await cluster.coordinator.lookUp(request);
+  // Near-ties fall differently now and then, and exchange one slot of many.
+  let error = 0;
+  let size = 0;
+  for (const [i, x] of pooled.entries()) {
+    error += (x - theirs[i]!) ** 2;
+    size += theirs[i]! ** 2;
+  }
+  if (!(Math.sqrt(error / size) < 0.02))
+    throw new Error(
+      `pooled vectors differ by ${Math.sqrt(error / size)} of their length; the two compute different things`,
+    );
+}
