@@ -1,6 +1,6 @@
 import { DTYPE_BYTES, type FloatDType, type TensorSource } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
-import type { Activation, Kernels, Matrix } from '@ultramem/kernels';
+import type { Activation, AttendRequest, Kernels, Matrix } from '@ultramem/kernels';
 import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
 import { Resident } from './resident.ts';
 
@@ -21,6 +21,19 @@ export interface DenseAddon {
     out: Float32Array,
   ): Pending;
   activate(engine: Engine, kind: number, x: Float32Array, width: number, out: Float32Array): Pending;
+  attend(
+    engine: Engine,
+    query: Float32Array,
+    keys: Float32Array,
+    values: Float32Array,
+    queryCount: number,
+    keyCount: number,
+    headCount: number,
+    kvHeadCount: number,
+    headWidth: number,
+    alibiSlopes: Float32Array | null,
+    out: Float32Array,
+  ): Pending;
 }
 
 /** As `Dtype` of `native/core/matmul.h`. */
@@ -61,7 +74,38 @@ export function denseKernels(addon: Addon, engine: Engine) {
       if (pending !== undefined) await pending;
       return out;
     },
+    attend: (request) => attend(addon, engine, request),
   } satisfies Partial<Kernels>;
+}
+
+async function attend(addon: Addon, engine: Engine, request: AttendRequest): Promise<Float32Array> {
+  const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
+    request;
+  assert(
+    query.length === queryCount * headCount * headWidth,
+    'the query is [queryCount, headCount, headWidth]',
+  );
+  const cached = keyCount * kvHeadCount * headWidth;
+  assert(keys.length >= cached && values.length >= cached, 'the cache holds every position');
+  assert(queryCount <= keyCount, 'the new tokens are in the cache');
+  assert(headCount % kvHeadCount === 0, 'query heads share key heads in equal groups');
+  assert(alibiSlopes === null || alibiSlopes.length === headCount, 'alibi has one slope per head');
+  const out = new Float32Array(query.length);
+  const pending = addon.attend(
+    engine,
+    query,
+    keys,
+    values,
+    queryCount,
+    keyCount,
+    headCount,
+    kvHeadCount,
+    headWidth,
+    alibiSlopes,
+    out,
+  );
+  if (pending !== undefined) await pending;
+  return out;
 }
 
 /** Reads pieces of whole rows; the stored bytes are in memory once. */

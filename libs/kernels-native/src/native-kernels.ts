@@ -20,7 +20,6 @@ export function createNativeKernels(options: { threads?: number } = {}): Kernels
   return {
     backend: 'native',
     ...denseKernels(addon, engine),
-    attend: reference.attend,
     loadKeys: reference.loadKeys,
     scoreKeys: reference.scoreKeys,
     selectGrid: reference.selectGrid,

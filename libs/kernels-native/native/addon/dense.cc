@@ -1,6 +1,7 @@
 #include "addon/arguments.h"
 #include "addon/async-call.h"
 #include "core/activation.h"
+#include "core/attend.h"
 #include "core/matmul.h"
 
 namespace ultramem {
@@ -80,6 +81,31 @@ napi_value activateOf(Arguments& arguments) {
   });
 }
 
+// attend(engine, query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes or null, out)
+napi_value attendOf(Arguments& arguments) {
+  const auto engine = arguments.handle<Engine>(0);
+  const auto query = arguments.array<float>(1);
+  const auto keys = arguments.array<float>(2);
+  const auto values = arguments.array<float>(3);
+  const uint64_t queryCount = arguments.whole(4);
+  const uint64_t keyCount = arguments.whole(5);
+  const uint64_t headCount = arguments.whole(6);
+  const uint64_t kvHeadCount = arguments.whole(7);
+  const uint64_t headWidth = arguments.whole(8);
+  const auto slopes = arguments.optionalArray<float>(9);
+  const auto out = arguments.array<float>(10);
+  require(queryCount <= keyCount, "the new tokens are in the cache");
+  require(kvHeadCount > 0 && headCount % kvHeadCount == 0, "query heads share key heads in equal groups");
+  require(query.size() == sizeProduct({queryCount, headCount, headWidth}), "the query is [queryCount, headCount, headWidth]");
+  const size_t cached = sizeProduct({keyCount, kvHeadCount, headWidth});
+  require(keys.size() >= cached && values.size() >= cached, "the cache holds every position");
+  require(slopes.data() == nullptr || slopes.size() == headCount, "alibi has one slope per head");
+  require(out.size() == query.size(), "the result has the shape of the query");
+  const Attention attention{query.data(), keys.data(), values.data(), slopes.data(), out.data(),
+                            queryCount,   keyCount,    headCount,     kvHeadCount,   headWidth};
+  return engine->call(arguments, attendNs(attention), [=](Workers& workers) { attend(attention, workers); });
+}
+
 }  // namespace
 
 void registerDense(napi_env env, napi_value exports) {
@@ -89,6 +115,7 @@ void registerDense(napi_env env, napi_value exports) {
   exportMethod<matrixBytes>(env, exports, "matrixBytes");
   exportMethod<matmulOf>(env, exports, "matmul");
   exportMethod<activateOf>(env, exports, "activate");
+  exportMethod<attendOf>(env, exports, "attend");
 }
 
 }  // namespace ultramem

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/tiles.h"
 #include "simd/matmul.h"
 
 namespace ultramem {
@@ -15,15 +16,6 @@ constexpr size_t CHUNK_ROWS = 96;
 constexpr size_t GROUP_BYTES = size_t{4} << 20;
 constexpr size_t SLAB_BYTES = size_t{16} << 20;
 constexpr double BYTES_PER_NS = 20;
-
-// Rows of x cut into tiles whose heights differ by one at most.
-struct Tiles {
-  Tiles(size_t rowCount, uint32_t heightMax) : rowCount(rowCount), count((rowCount + heightMax - 1) / heightMax) {}
-  size_t begin(size_t tile) const { return rowCount * tile / count; }
-  uint32_t height(size_t tile) const { return static_cast<uint32_t>(begin(tile + 1) - begin(tile)); }
-  size_t rowCount;
-  size_t count;
-};
 
 // One product on x rows that are packed tile by tile: tile t starts at packed + begin(t) * columns.
 struct Product {

@@ -1,6 +1,6 @@
 #include "simd/matmul.h"
 
-#include "simd/vector.h"
+#include "simd/transpose.h"
 
 namespace ultramem::ULTRAMEM_ISA {
 namespace {
@@ -100,8 +100,10 @@ void multiply(uint32_t dtype, uint32_t height, uint32_t panels, const Tile& tile
 }
 
 void packRows(const float* x, size_t columns, uint32_t height, float* packed) {
-  for (size_t column = 0; column < columns; column++)
-    for (uint32_t i = 0; i < height; i++) *packed++ = x[i * columns + column];
+  for (uint32_t row = 0; row < height; row += WIDTH) {
+    const size_t rows = height - row < WIDTH ? height - row : WIDTH;
+    transpose(x + row * columns, columns, rows, columns, packed + row, height, rows);
+  }
 }
 
 // Columns are taken in blocks, so that the lines of a block are still in the cache when the next row is written beside the last.

@@ -58,6 +58,11 @@ ULTRAMEM_INLINE Vec loadF16(const uint16_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
 
+// The first `count` lanes, 0 <= count <= WIDTH; loads leave 0 in the others.
+ULTRAMEM_INLINE __mmask16 firstLanes(size_t count) { return static_cast<__mmask16>((1u << count) - 1); }
+ULTRAMEM_INLINE Vec loadFirst(const float* p, size_t count) { return _mm512_maskz_loadu_ps(firstLanes(count), p); }
+ULTRAMEM_INLINE void storeFirst(float* p, Vec v, size_t count) { _mm512_mask_storeu_ps(p, firstLanes(count), v); }
+
 #elif defined(ULTRAMEM_ISA_AVX2)
 
 using Vec = __m256;
@@ -95,6 +100,12 @@ ULTRAMEM_INLINE Vec highHalves(Words w) {
 }
 ULTRAMEM_INLINE Vec lowHalves(Words w) { return _mm256_castsi256_ps(_mm256_slli_epi32(w, 16)); }
 ULTRAMEM_INLINE Vec loadF16(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+
+ULTRAMEM_INLINE __m256i firstLanes(size_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+ULTRAMEM_INLINE Vec loadFirst(const float* p, size_t count) { return _mm256_maskload_ps(p, firstLanes(count)); }
+ULTRAMEM_INLINE void storeFirst(float* p, Vec v, size_t count) { _mm256_maskstore_ps(p, firstLanes(count), v); }
 
 #elif defined(ULTRAMEM_ISA_NEON)
 
@@ -189,6 +200,19 @@ ULTRAMEM_INLINE Vec loadF16(const uint16_t* p) { return Vec{widenF16(p[0]), wide
 ULTRAMEM_INLINE Vec scale(Vec a, Vec n) {
   const Vec half = nearest(mul(n, splat(0.5f)));
   return mul(mul(a, powerOfTwo(half)), powerOfTwo(sub(n, half)));
+}
+#endif
+
+#if !defined(ULTRAMEM_ISA_AVX512) && !defined(ULTRAMEM_ISA_AVX2)
+ULTRAMEM_INLINE Vec loadFirst(const float* p, size_t count) {
+  float lanes[WIDTH] = {};
+  for (size_t i = 0; i < count; i++) lanes[i] = p[i];
+  return load(lanes);
+}
+ULTRAMEM_INLINE void storeFirst(float* p, Vec v, size_t count) {
+  float lanes[WIDTH];
+  store(lanes, v);
+  for (size_t i = 0; i < count; i++) p[i] = lanes[i];
 }
 #endif
 
