@@ -48,13 +48,12 @@ export function openModelDirectory(directory: URL): Promise<Checkpoint> {
   return openCheckpoint(memoryDirectory(directory.pathname, files), { parts: 'all' });
 }
 
-/** The model of a directory on the reference kernels, its tables in this process. */
-export async function loadModel(directory: URL): Promise<Model> {
-  return modelOf(await openModelDirectory(directory));
+/** The model of a directory, its tables in this process. */
+export async function loadModel(directory: URL, kernels = createReferenceKernels()): Promise<Model> {
+  return modelOf(await openModelDirectory(directory), kernels);
 }
 
-export async function modelOf(checkpoint: Checkpoint): Promise<Model> {
-  const kernels = createReferenceKernels();
+export async function modelOf(checkpoint: Checkpoint, kernels = createReferenceKernels()): Promise<Model> {
   const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
   const lookUp = await createLocalLookup({ checkpoint, kernels, memoryLayers });
   return { dense: await loadDense(checkpoint, kernels), memoryLayers, lookUp, kernels, clock };
