@@ -7,7 +7,7 @@ import { httpDirectory } from './http-directory.ts';
 
 const BYTES = Uint8Array.from({ length: 50_000 }, (_, i) => i * 13 + (i >>> 8));
 const ETAG = '"v1"';
-const SILENCE_MS = 20_000;
+const PATIENCE_MS = 20_000;
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -16,11 +16,11 @@ beforeEach(() => {
   pauses = [];
 });
 
-/** Pauses pass at once and are noted; silence never ends by itself. */
+/** Pauses pass at once and are noted; patience never ends by itself. */
 const hurried: Clock = {
   nowMs: () => 0,
   after: (delayMs, action) => {
-    if (delayMs < SILENCE_MS) {
+    if (delayMs < PATIENCE_MS) {
       pauses.push(delayMs);
       setImmediate(action);
     }
@@ -93,6 +93,8 @@ describe('a file', () => {
     ['came with a longer range', ranged('bytes 0-100/50000', 101)],
     ['has another length', ranged('bytes 0-99/50001', 100)],
     ['came with more than its range', ranged('bytes 0-99/50000', 101)],
+    ['came with less than its range', ranged('bytes 0-99/50000', 99)],
+    ['has no end', (_, response) => response.writeHead(206, RANGE_0_99).write('x')],
   ])('that %s is refused', async (_, answer) => {
     const source = await opened((request, response) =>
       request.method === 'HEAD' ? goodFile(request, response) : answer(request, response),
@@ -118,10 +120,6 @@ describe('what fails for a while', () => {
     ['asked too often', (_, response) => response.writeHead(429).end()],
     ['gone', ({ socket }) => socket.destroy()],
     ['cut off in the middle of the body', cutOff],
-    [
-      'cut off after a part that looks complete',
-      (_, response) => response.writeHead(206, RANGE_0_99).end('short'),
-    ],
   ])('is asked for again: %s', async (_, failure) => {
     let failures = 3;
     const source = await opened((request, response) => {
@@ -161,7 +159,7 @@ describe('what fails for a while', () => {
     const silent = await serving(() => undefined, impatient);
     await expect(silent.readText('x')).rejects.toMatchObject({
       code: 'CONNECT_FAILED',
-      message: expect.stringContaining('silent for 20 s'),
+      message: expect.stringContaining('no answer in 20 s'),
     });
     const stuck = await serving(
       (_, response) => response.writeHead(200, { 'content-length': 9 }).write('a'),
@@ -181,13 +179,19 @@ const goodFile: Answer = ({ method, headers: { range } }, response) => {
   if (method === 'HEAD') response.writeHead(200, { ...version, 'content-length': BYTES.length }).end();
   else
     response
-      .writeHead(206, { ...version, 'content-range': `bytes ${start}-${end - 1}/${BYTES.length}` })
+      .writeHead(206, {
+        ...version,
+        'content-range': `bytes ${start}-${end - 1}/${BYTES.length}`,
+        'content-length': end - start,
+      })
       .end(BYTES.subarray(start, end));
 };
 
 function ranged(range: string, byteCount: number): Answer {
   return (_, response) =>
-    response.writeHead(206, { 'content-range': range }).end(BYTES.subarray(0, byteCount));
+    response
+      .writeHead(206, { 'content-range': range, 'content-length': byteCount })
+      .end(BYTES.subarray(0, byteCount));
 }
 
 function cutOff({ socket }: { socket: Socket }, response: ServerResponse): void {

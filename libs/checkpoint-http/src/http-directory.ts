@@ -34,7 +34,7 @@ export function httpDirectory(options: HttpDirectoryOptions): CheckpointDirector
     name: base.slice(0, -1),
     readText: (file) => {
       const name = base + file;
-      return request({ method: 'GET', url: name }, async (response, onBytes) => {
+      return request({ method: 'GET', url: name }, async (response, allow) => {
         if (response.status === 404) return null;
         if (response.status !== 200) throw unexpectedAnswer(name, response);
         const byteCount = lengthOf(name, response);
@@ -43,7 +43,7 @@ export function httpDirectory(options: HttpDirectoryOptions): CheckpointDirector
             'CHECKPOINT_INVALID',
             `${name} has ${byteCount} bytes; expected at most ${TEXT_BYTES_MAX}; check that it is the file of that name`,
           );
-        return decodeText(name, await readBody(name, response, byteCount, onBytes));
+        return decodeText(name, await readBody(name, response, byteCount, allow));
       });
     },
     open: (file): Promise<ByteSource | null> => {

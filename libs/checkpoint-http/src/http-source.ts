@@ -25,7 +25,7 @@ export function httpSource(options: {
       if (count === 0) return new Uint8Array(0);
       const last = offset + count - 1;
       const headers = { Range: `bytes=${offset}-${last}`, ...version };
-      return request({ method: 'GET', url: name, headers }, (response, onBytes) => {
+      return request({ method: 'GET', url: name, headers }, (response, allow) => {
         if (response.status === 200 || response.status === 404 || response.status === 416)
           throw readFailed(name, 'it is not the file that was opened', 'no change since then');
         if (response.status !== 206) throw unexpectedAnswer(name, response);
@@ -33,7 +33,7 @@ export function httpSource(options: {
         const expected = `bytes ${offset}-${last}/${byteCount}`;
         if (range !== expected)
           throw readFailed(name, `the range ${JSON.stringify(range)} came`, JSON.stringify(expected));
-        return readBody(name, response, count, onBytes);
+        return readBody(name, response, count, allow);
       });
     },
     close: async () => {

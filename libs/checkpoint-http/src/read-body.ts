@@ -2,33 +2,24 @@ import { readFailed } from './read-failed.ts';
 import { Interruption } from './requester.ts';
 
 /**
- * The body of an answer, which must have `byteCount` bytes: a longer one is refused before it fills the memory, a shorter
- * one was cut off on its way and counts as an interruption.
+ * The body of an answer, which must announce `byteCount` bytes: nothing longer fills the memory. One that was cut off on its way
+ * counts as an interruption.
+ *
+ * @param allow tells how many bytes are now waited for
  */
 export async function readBody(
   name: string,
   response: Response,
   byteCount: number,
-  onBytes: () => void,
+  allow: (byteCount: number) => void,
 ): Promise<Uint8Array> {
-  const bytes = new Uint8Array(byteCount);
-  const reader = response.body?.getReader();
-  let at = 0;
-  while (reader !== undefined) {
-    const { done, value } = await reader.read().catch((cause: unknown) => {
-      throw new Interruption(messageOf(cause));
-    });
-    if (done) break;
-    onBytes();
-    if (at + value.length > byteCount)
-      throw readFailed(name, `more than ${byteCount} bytes came`, `${byteCount}`);
-    bytes.set(value, at);
-    at += value.length;
-  }
-  if (at < byteCount) throw new Interruption(`${at} of ${byteCount} bytes came`);
-  return bytes;
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+  const announced = response.headers.get('content-length');
+  if (announced !== `${byteCount}`)
+    throw readFailed(name, `an answer of ${announced ?? 'unknown'} bytes came`, `${byteCount}`);
+  allow(byteCount);
+  const body = await response.arrayBuffer().catch((cause: unknown) => {
+    throw new Interruption(cause instanceof Error ? cause.message : String(cause));
+  });
+  if (body.byteLength !== byteCount) throw new Interruption(`${body.byteLength} of ${byteCount} bytes came`);
+  return new Uint8Array(body);
 }

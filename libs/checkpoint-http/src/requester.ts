@@ -12,20 +12,21 @@ export interface HttpRequest {
 }
 
 /**
- * Asks, and hands the answer to `take`, which calls `onBytes` whenever a part of the body has come. Asks again, with growing
- * pauses, after an `Interruption`: no answer, silence, an answer of 5xx or 429, a body that was cut off.
+ * Asks, and hands the answer to `take`, which calls `allow` with the bytes of the body before it waits for them. Asks again, with
+ * growing pauses, after an `Interruption`: no answer in time, an answer of 5xx or 429, a body that was cut off.
  *
  * @throws OperatingError UNAUTHORIZED, CONNECT_FAILED, or what `take` throws
  */
 export type Requester = <T>(
   request: HttpRequest,
-  take: (response: Response, onBytes: () => void) => Promise<T>,
+  take: (response: Response, allow: (byteCount: number) => void) => Promise<T>,
 ) => Promise<T>;
 
 const TRIES = 6;
 const BACKOFF = { firstMs: 200, maxMs: 5_000 };
-/** A server that sends nothing for this long is given up. */
-const SILENCE_MS = 20_000;
+/** A try is given up after this long, and a body after as long again and the time that it takes at this rate. */
+const PATIENCE_MS = 20_000;
+const BYTES_PER_MS_MIN = 32;
 const TOO_MANY_REQUESTS = 429;
 
 export function createRequester(world: {
@@ -54,15 +55,15 @@ export function createRequester(world: {
 async function once<T>(
   { fetch, clock }: { fetch: typeof globalThis.fetch; clock: Clock },
   { method, url, headers }: HttpRequest,
-  take: (response: Response, onBytes: () => void) => Promise<T>,
+  take: (response: Response, allow: (byteCount: number) => void) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
-  const watch = (): (() => void) =>
-    clock.after(SILENCE_MS, () => controller.abort(new Error(`silent for ${SILENCE_MS / 1000} s`)));
-  let stopWatching = watch();
-  const onBytes = (): void => {
+  const watch = (patienceMs: number): (() => void) =>
+    clock.after(patienceMs, () => controller.abort(new Error(`no answer in ${patienceMs / 1000} s`)));
+  let stopWatching = watch(PATIENCE_MS);
+  const allow = (byteCount: number): void => {
     stopWatching();
-    stopWatching = watch();
+    stopWatching = watch(PATIENCE_MS + Math.ceil(byteCount / BYTES_PER_MS_MIN));
   };
   try {
     const response = await fetch(url, {
@@ -74,14 +75,15 @@ async function once<T>(
     }).catch((cause: unknown) => {
       throw new Interruption(cause instanceof Error ? cause.message : String(cause));
     });
-    onBytes();
     if (response.status === 401 || response.status === 403) throw unauthorized(url, response.status);
     if (response.status >= 500 || response.status === TOO_MANY_REQUESTS)
       throw new Interruption(`HTTP ${response.status}`);
-    return await take(response, onBytes);
+    return await take(response, allow);
+  } catch (error) {
+    controller.abort(); // what has not been read shall not come
+    throw error;
   } finally {
     stopWatching();
-    controller.abort(); // what has not been read shall not come
   }
 }
 
