@@ -1,4 +1,5 @@
 import type { BenchCase } from './bench-case.ts';
+import { backends } from './cases/backends.ts';
 import { dense } from './cases/dense.ts';
 import { generation } from './cases/generate.ts';
 import { growth } from './cases/growth.ts';
@@ -22,4 +23,5 @@ export const CASES: readonly BenchCase[] = [
   growth,
   start,
   memory,
+  backends,
 ];

@@ -68,7 +68,7 @@ export async function startLocalWorkers(options: {
 }
 
 /** The command line: built, or from the sources where this process runs from them. */
-function ownProgram(): Program {
+export function ownProgram(): Program {
   const path = (file: string): string => fileURLToPath(new URL(`../../apps/cli/${file}`, import.meta.url));
   const fromSource = process.execArgv.some((flag) => flag.startsWith('--conditions'));
   return fromSource

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { type TensorSource, valueTableName } from '@ultramem/checkpoint';
 import { createRandom, type Random } from '@ultramem/environment';
@@ -9,12 +10,14 @@ import type { BenchCase } from '../bench-case.ts';
 import type { BenchContext } from '../bench-context.ts';
 import { ownSide, type Side } from '../interleave.ts';
 import { layerConfig, openLayer, randomNormals } from '../layer-model.ts';
+import { ownProgram } from '../local-workers.ts';
 import type { Dtype } from '../options.ts';
 import { type PeerServer, readNumbers } from '../peer-server.ts';
 import { alone, comparison, missing, type Subject } from '../row.ts';
 
 const BAG_GOAL = 1.2;
 const LIMIT_GOAL = 0.8;
+const INT8_GOAL = 1.7;
 const DTYPE_BYTES = { F32: 4, BF16: 2 };
 /** Rows that all batches of a round read: far more than caches hold. */
 const ROWS_READ = 160_000;
@@ -26,17 +29,7 @@ export const pool: BenchCase = {
   async run(context) {
     const { options } = context;
     for (const dtype of options.dtypes ?? (['F32', 'BF16'] as const)) await measureTable(context, dtype);
-    context.report(
-      missing(
-        {
-          case: 'pool',
-          what: 'int8 rows against bf16',
-          backend: options.backend,
-          note: 'no int8 table to measure',
-        },
-        1.7,
-      ),
-    );
+    await measureInt8(context);
   },
 };
 
@@ -54,6 +47,46 @@ async function measureTable(context: BenchContext, dtype: Dtype): Promise<void> 
       await measureBatch({ context, dtype, geometry: layer.geometry, table, source, batch, traffic });
   if (peer !== null) await peer.drop();
   await layer.close();
+}
+
+/** The same rows as int8, which `ultramem convert` makes of bf16 ones: fewer bytes a token. */
+async function measureInt8(context: BenchContext): Promise<void> {
+  const kernels = await context.kernels();
+  const stored = await context.model(layerConfig(context.options.shape), 'BF16');
+  const converted = join(await context.directory(), 'model-int8');
+  const { command, args } = ownProgram();
+  const flags = ['convert', '--model', stored, '--out', converted, '--values', 'int8'];
+  const { status, stderr } = spawnSync(command, [...args, ...flags], { encoding: 'utf8' });
+  for (const batch of context.options.batches ?? (context.options.quick ? [4] : [16, 256])) {
+    const subject: Subject = {
+      case: 'pool',
+      what: 'pool, int8 rows',
+      backend: kernels.backend,
+      batch,
+      dtype: 'INT8',
+    };
+    if (status !== 0) {
+      context.report(
+        missing({ ...subject, note: `no int8 table (${stderr.trim().split('\n').at(-1)})` }, INT8_GOAL),
+      );
+      continue;
+    }
+    const layers = [
+      await openLayer(kernels, converted, { values: true }),
+      await openLayer(kernels, stored, { values: true }),
+    ];
+    const { requests } = drawEntries(present(layers[0], 'opened').geometry, batch, 'uniform', ROWS_READ);
+    let turn = 0;
+    const sides = layers.map(({ tables }) => {
+      const table = present(tables.layers[0]?.values, 'values were loaded');
+      return ownSide(() => kernels.pool(table, present(requests[turn++ % requests.length], 'in range')));
+    });
+    const [own, bf16] = await context.interleave(sides);
+    const peer = { name: 'our bf16 rows', rounds: present(bf16, 'two sides ran'), goal: INT8_GOAL };
+    context.report(comparison(subject, present(own, 'two sides ran'), peer));
+    for (const layer of layers) await layer.close();
+  }
+  await context.dropModel(converted);
 }
 
 interface Subjects {

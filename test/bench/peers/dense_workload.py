@@ -10,6 +10,17 @@ class Workload:
         self.inputs = inputs
         self.weights = {name: mapped(**w).to(DTYPES[dtype], copy=True) for name, w in weights.items()}
 
+        self.info = dict(gpus=torch.cuda.device_count())
+
+    def device_copy(self, bytes):
+        source = torch.ones(bytes, dtype=torch.uint8, device='cuda')
+        target = torch.empty_like(source)
+
+        def run():
+            target.copy_(source)
+            torch.cuda.synchronize()
+        return run
+
     def linear(self, weight, x):
         w = self.weights[weight]
         x = self.inputs[x].to(w.dtype)
