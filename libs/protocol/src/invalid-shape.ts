@@ -37,3 +37,28 @@ export function notEntryStart(
     return `entryStart ends with ${entryStart[tokenCount]}; expected the number of slots, ${entryCount}`;
   return null;
 }
+
+/** Null when every byte is below `limit`. */
+export function notBelow(name: string, bytes: Uint8Array, limit: number, limitText: string): string | null {
+  const at = firstNotBelow(bytes, limit);
+  return at < 0 ? null : `${name}[${at}] is ${bytes[at]}; expected below ${limitText}, ${limit}`;
+}
+
+function firstNotBelow(bytes: Uint8Array, limit: number): number {
+  const wordCount = Math.floor(bytes.length / 4);
+  const areWords = limit > 0 && limit <= 128 && bytes.byteOffset % 4 === 0;
+  if (areWords) {
+    // Four at a time, because a batch has tens of thousands and both sides look at them: a byte below 128 reaches its top
+    // bit, and no further, when it is not below the limit and 128 - limit is added.
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, wordCount);
+    const complement = (128 - limit) * 0x01010101;
+    let found = 0;
+    for (let i = 0; i < wordCount; i++) {
+      const word = words[i];
+      found |= ((word & 0x7f7f7f7f) + complement) | word;
+    }
+    if ((found & 0x80808080) !== 0) return bytes.findIndex((byte) => byte >= limit);
+  }
+  for (let i = areWords ? wordCount * 4 : 0; i < bytes.length; i++) if (bytes[i] >= limit) return i;
+  return -1;
+}

@@ -23,10 +23,13 @@ export async function dial(url: string, { timeoutMs }: { timeoutMs: number }): P
   socket.binaryType = 'nodebuffer';
   return new Promise((resolve, reject) => {
     let isOpen = false;
-    socket.once('upgrade', (response) => response.socket.setNoDelay(true));
-    socket.once('open', () => {
-      isOpen = true;
-      resolve(websocketConnection(socket, new URL(dialled).host));
+    // Both come in one turn of the event loop, so no message slips by.
+    socket.once('upgrade', ({ socket: raw }) => {
+      raw.setNoDelay(true);
+      socket.once('open', () => {
+        isOpen = true;
+        resolve(websocketConnection(socket, raw, { peerName: new URL(dialled).host, isClient: true }));
+      });
     });
     socket.once('unexpected-response', (request, response) => {
       reject(somethingElse(url, `HTTP ${response.statusCode}`));

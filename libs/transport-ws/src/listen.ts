@@ -43,10 +43,9 @@ export async function listen(options: ListenOptions, http: HttpOptions = {}): Pr
     socket.binaryType = 'nodebuffer';
     request.socket.setNoDelay(true);
     if (strangerBytesMax !== undefined) limitStranger(socket, request.socket, strangerBytesMax);
-    const connection = websocketConnection(
-      socket,
-      `${request.socket.remoteAddress}:${request.socket.remotePort}`,
-    );
+    const { remoteAddress, remotePort } = request.socket;
+    const peerName = `${remoteAddress}:${remotePort}`;
+    const connection = websocketConnection(socket, request.socket, { peerName, isClient: false });
     connections.add(connection);
     socket.on('close', () => connections.delete(connection));
     onConnection(connection);

@@ -1,7 +1,9 @@
 import { Buffer } from 'node:buffer';
+import type { Duplex } from 'node:stream';
 import { BUFFERED_BYTES_MAX } from '@ultramem/protocol';
 import { type Connection, createInbox } from '@ultramem/transport';
 import type { RawData, WebSocket } from 'ws';
+import { frameHeader } from './frame-header.ts';
 
 /** How long a closing handshake may take before the socket is cut. */
 const CLOSE_TIMEOUT_MS = 1000;
@@ -11,8 +13,17 @@ const CLOSE_NORMAL = 1000;
 const CLOSE_UNSUPPORTED_DATA = 1003;
 const CLOSE_POLICY = 1008;
 
-/** An open WebSocket as a connection. */
-export function websocketConnection(socket: WebSocket, peerName: string): Connection {
+/**
+ * An open WebSocket as a connection.
+ *
+ * @param raw the stream below it. Messages are framed here: ws makes a frame and a system call of every piece of a message, and
+ * the receiver of several frames copies each of them once more.
+ */
+export function websocketConnection(
+  socket: WebSocket,
+  raw: Duplex,
+  { peerName, isClient }: { peerName: string; isClient: boolean },
+): Connection {
   const inbox = createInbox();
   let sentBytes = 0;
   let ownReason: string | null = null;
@@ -48,9 +59,15 @@ export function websocketConnection(socket: WebSocket, peerName: string): Connec
     peerName,
     send: (pieces) => {
       if (socket.readyState !== socket.OPEN) return;
-      for (const [index, piece] of pieces.entries()) {
-        socket.send(piece, { binary: true, fin: index === pieces.length - 1 });
-        sentBytes += piece.length;
+      const byteCount = lengthOf(pieces);
+      sentBytes += byteCount;
+      const header = frameHeader(byteCount, isClient);
+      if (pieces.length === 1) raw.write(Buffer.concat([header, pieces[0]]));
+      else {
+        raw.cork();
+        raw.write(header);
+        for (const piece of pieces) raw.write(piece);
+        raw.uncork();
       }
     },
     close: (reason) => close(CLOSE_NORMAL, reason),
@@ -70,6 +87,12 @@ export function websocketConnection(socket: WebSocket, peerName: string): Connec
       inbox.setOnClose(handler);
     },
   };
+}
+
+function lengthOf(pieces: readonly Uint8Array[]): number {
+  let length = 0;
+  for (const piece of pieces) length += piece.length;
+  return length;
 }
 
 /** With the binary type `nodebuffer` it is one Buffer already; the other forms belong to the type only. */

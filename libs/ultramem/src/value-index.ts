@@ -26,18 +26,18 @@ export function addressValues(
   const virtualCount = geometry.virtualBlocks * windowRows;
   const slot = new Uint32Array(virtualIndex.length);
   const block = new Uint8Array(slot.length);
-  let inside = true;
+  let largest = 0;
   for (let i = 0; i < virtualIndex.length; i++) {
     const z = virtualIndex[i];
     const shuffled = shuffle === null ? z : shuffle[z];
-    inside &&= shuffled < virtualCount;
-    // Quotient and subtractions: a remainder of doubles costs ten times as much.
-    const blockOf = Math.floor(shuffled / windowRows);
+    if (!(shuffled <= largest)) largest = shuffled;
+    // A small whole quotient and subtractions: a remainder of doubles costs ten times as much.
+    const blockOf = (shuffled / windowRows) | 0;
     const row = shuffled - blockOf * windowRows + offset;
     slot[i] = row < tableRows ? row : row - tableRows;
     if (poolBlocks > 1) block[i] = blockOf;
   }
-  assert(inside, 'a virtual index lies inside the shuffle');
+  assert(largest < virtualCount, 'a virtual index lies inside the shuffle');
   return { block, slot };
 }
 

@@ -1,5 +1,5 @@
 import { defineMessage } from '../define-message.ts';
-import { notEntryStart, notLength, notMultiple } from '../invalid-shape.ts';
+import { notBelow, notEntryStart, notLength, notMultiple } from '../invalid-shape.ts';
 import { bool, u32 } from '../schema.ts';
 
 /**
@@ -33,12 +33,5 @@ export const pool = defineMessage({
     notLength('block', block.length, slot.length, 'the number of slots') ??
     notLength('weight', weight.length, slot.length * coreCount, 'slots x coreCount') ??
     notMultiple('preQuery', preQuery.length, tokenCount, 'tokenCount') ??
-    notBelow(block, blockCount),
+    notBelow('block', block, blockCount, 'blockCount'),
 });
-
-function notBelow(block: Uint8Array, blockCount: number): string | null {
-  for (let entry = 0; entry < block.length; entry++)
-    if (block[entry] >= blockCount)
-      return `block[${entry}] is ${block[entry]}; expected below blockCount, ${blockCount}`;
-  return null;
-}
