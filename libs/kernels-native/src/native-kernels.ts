@@ -3,6 +3,7 @@ import { assert } from '@ultramem/invariant';
 import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
 import { denseKernels } from './dense.ts';
 import { loadAddon } from './load-addon.ts';
+import { selectionKernels } from './selection.ts';
 
 /**
  * The contract in C++: SIMD chosen at run time, own threads. `probeNative` says beforehand whether it is there.
@@ -20,10 +21,7 @@ export function createNativeKernels(options: { threads?: number } = {}): Kernels
   return {
     backend: 'native',
     ...denseKernels(addon, engine),
-    loadKeys: reference.loadKeys,
-    scoreKeys: reference.scoreKeys,
-    selectGrid: reference.selectGrid,
-    select: reference.select,
+    ...selectionKernels(addon, engine),
     loadValues: reference.loadValues,
     pool: reference.pool,
     dotRows: reference.dotRows,

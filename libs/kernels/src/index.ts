@@ -17,7 +17,8 @@ export type {
 } from './kernels.ts';
 export { loadCollapse, loadMemoryTables, type MemoryPart, type MemoryTables } from './memory-tables.ts';
 export { memoryTensor } from './memory-tensor.ts';
+export { softmax } from './reference/attend.ts';
 export { assertEntries } from './reference/dot-rows.ts';
-export { loadKeys as loadReferenceKeys, ReferenceKeys } from './reference/load-keys.ts';
+export { loadKeys as loadReferenceKeys, ReferenceKeys, readNormalisedKeys } from './reference/load-keys.ts';
 export { dot } from './reference/multiply-rows.ts';
 export { createReferenceKernels } from './reference/reference-kernels.ts';

@@ -32,6 +32,19 @@ export async function loadKeys(
   range: Range,
   norm: Norm | null,
 ): Promise<ReferenceKeys> {
+  const { keys, headCount, width, rank } = await readNormalisedKeys(source, range, norm);
+  return new ReferenceKeys(keys, { headCount, range, width, rank });
+}
+
+/**
+ * Key rows `range` of both axes, normalised in f64 and rounded to f32: `keys [heads, 2, range, rank, width]`. Every backend starts
+ * from these numbers, so that all choose alike.
+ */
+export async function readNormalisedKeys(
+  source: TensorSource,
+  range: Range,
+  norm: Norm | null,
+): Promise<{ keys: Float32Array; headCount: number; width: number; rank: number }> {
   assert(
     source.shape.length === 4 || source.shape.length === 5,
     'keys are [heads, 2, keyCount, width] or have a rank axis too',
@@ -50,7 +63,7 @@ export async function loadKeys(
       if (norm !== null) normalise(features, norm);
       keys.set(features, (row * rank + r) * width);
     }
-  return new ReferenceKeys(keys, { headCount, range, width, rank });
+  return { keys, headCount, width, rank };
 }
 
 /** The keys behind a handle of this backend. */

@@ -1,0 +1,228 @@
+#include "core/grid.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace ultramem {
+namespace {
+
+// Cells that are ranked by comparing each with each, without branches; more of them are sorted.
+constexpr size_t COUNTED_MAX = 640;
+// The largest sum of magnitudes for which no f32 of the grid overflows.
+constexpr double MAGNITUDE_MAX = 0x1p120;
+
+double collapsed(const ExactSide& side, size_t candidate, size_t rank) {
+  double sum = 0;
+  for (size_t r = 0; r < rank; r++) sum += static_cast<double>(side.refined[candidate * rank + r]) * side.vector[r];
+  return sum;
+}
+
+// Whether candidate a stands before b in the reference's order of candidates.
+bool candidateBefore(const ExactSide& side, size_t a, size_t b, size_t rank) {
+  if (side.vector == nullptr) return a < b;
+  const double scoreA = collapsed(side, a, rank);
+  const double scoreB = collapsed(side, b, rank);
+  return scoreA > scoreB || (scoreA == scoreB && side.keys[a] < side.keys[b]);
+}
+
+}  // namespace
+
+void GridSelection::begin(const GridShape& shape, size_t head) {
+  shape_ = shape;
+  head_ = head;
+  kernels_ = &ULTRAMEM_PICK(selectKernels);
+  const size_t rank = shape.rank;
+  core_.assign(rank * rank, 0);
+  absolute_.assign(rank * rank, 0);
+  for (size_t i = 0; i < rank * rank; i++) {
+    double sum = 0;
+    for (size_t c = 0; shape.cores != nullptr && c < shape.coreCount; c++) {
+      const double entry = shape.cores[(c * shape.headCount + head) * rank * rank + i];
+      sum += entry;
+      absolute_[i] += std::fabs(entry);
+    }
+    core_[i] = static_cast<float>(sum);
+  }
+  start_.assign(shape.columnStride(), -std::numeric_limits<float>::infinity());
+  std::fill_n(start_.begin(), shape.k, 0.0f);
+  bent_.resize(shape.k * rank);
+  rowMaxima_.resize(shape.k * 16);
+  positions_.resize(shape.k * shape.k + APPEND_SLACK);
+  approximate_.resize(positions_.size());
+  copy_.resize(positions_.size());
+}
+
+// A bound of |the reference's sum of a cell - its f32 approximation|. With S the approximate and s the reference's refined scores,
+// |s - S| <= e, C the core's entries, B the sum of their magnitudes over cores, and M the largest magnitude of S:
+// |s_r C s'_s - S_r C S'_s| <= B (M_r e'_s + e_r M'_s + e_r e'_s). Rounding: the summed core 2^-24 B, the f32 sums over r and s
+// (2 rank + 2) 2^-24, the reference's f64 sums less than 2^-40 for cores and ranks of any sane number, all relative to
+// B (M + e)(M' + e'); twice that is taken. What is denormal adds less than 2^-120 times the scores it is multiplied with.
+double GridSelection::errorOf(const ApproximateSide& rows, const ApproximateSide& columns) const {
+  const size_t rank = shape_.rank;
+  const size_t stride = shape_.columnStride();
+  const auto largest = [&](const ApproximateSide& side, size_t r) {
+    float found = 0;
+    for (size_t j = 0; j < shape_.k; j++) found = std::max(found, std::fabs(side.refined[r * stride + j]));
+    return static_cast<double>(found);
+  };
+  double columnLargest[16];
+  for (size_t s = 0; s < rank; s++) columnLargest[s] = largest(columns, s);
+  double error = 0;
+  double magnitude = 0;
+  double floor = 1;
+  for (size_t r = 0; r < rank; r++) {
+    const double rowLargest = largest(rows, r);
+    floor += rowLargest + columnLargest[r];
+    for (size_t s = 0; s < rank; s++) {
+      // Without cores a sum has two terms with factors 1.
+      const double weight = absolute_[r * rank + s] + 0x1p-126;  // cores that are denormal round absolutely
+      const double whole = shape_.cores == nullptr ? rowLargest + rows.error[r] + columnLargest[s] + columns.error[s]
+                                                   : weight * (rowLargest + rows.error[r]) * (columnLargest[s] + columns.error[s]);
+      magnitude += whole;
+      error += whole * static_cast<double>(2 * rank + 4) * 0x1p-23;
+      error += shape_.cores == nullptr ? rows.error[r] + columns.error[s]
+                                       : weight * (rowLargest * columns.error[s] + rows.error[r] * (columnLargest[s] + columns.error[s]));
+    }
+  }
+  if (!(magnitude < MAGNITUDE_MAX)) return std::numeric_limits<double>::infinity();
+  return error + floor * 0x1p-120;
+}
+
+bool GridSelection::findCells(const ApproximateSide& rows, const ApproximateSide& columns, std::vector<uint32_t>& into) {
+  const size_t k = shape_.k;
+  const size_t rank = shape_.rank;
+  const size_t stride = shape_.columnStride();
+  if (rank > 16) return false;
+  const double error = errorOf(rows, columns);
+  if (!std::isfinite(error)) return false;
+  Grid grid{bent_.data(), columns.refined, start_.data(), k, k, rank};
+  std::vector<float>& ones = copy_;
+  if (shape_.cores == nullptr) {
+    // Row score times 1, plus the column score.
+    std::copy_n(columns.refined, k, start_.begin());
+    std::copy_n(rows.refined, k, bent_.begin());
+    std::fill_n(ones.begin(), std::min(stride, ones.size()), 1.0f);
+    grid.column = ones.data();
+  } else {
+    for (size_t a = 0; a < k; a++)
+      for (size_t s = 0; s < rank; s++) {
+        float sum = 0;
+        for (size_t r = 0; r < rank; r++) sum += rows.refined[r * stride + a] * core_[r * rank + s];
+        bent_[a * rank + s] = sum;
+      }
+  }
+  // At least k cells reach the threshold, so the k-th largest true sum is at least threshold - error, which cells below
+  // threshold - 2 error cannot reach. The subtraction rounds: a little more is taken away.
+  const auto limitOf = [error](float threshold) {
+    return std::nextafter(static_cast<float>(static_cast<double>(threshold) - 2 * error), -std::numeric_limits<float>::max());
+  };
+  const float threshold = kernels_->gridThreshold(grid, k, rowMaxima_.data());
+  Cells found{positions_.data(), approximate_.data(), 0};
+  kernels_->gridCells(grid, limitOf(threshold), rowMaxima_.data(), &found);
+  std::copy_n(found.score, found.count, copy_.begin());
+  const float limit = limitOf(kernels_->kthLargest(copy_.data(), found.count, k));
+  for (size_t i = 0; i < found.count; i++)
+    if (found.score[i] >= limit) into.push_back(found.position[i]);
+  return true;
+}
+
+void GridSelection::evaluate(const uint32_t* cells, size_t cellCount, const ExactSide& rows, const ExactSide& columns) {
+  const size_t k = shape_.k;
+  const size_t rank = shape_.rank;
+  const size_t coreCount = shape_.coreCount;
+  sums_.resize(cellCount);
+  if (shape_.cores == nullptr) {
+    for (size_t i = 0; i < cellCount; i++)
+      sums_[i] = static_cast<double>(rows.refined[cells[i] / k]) + static_cast<double>(columns.refined[cells[i] % k]);
+    return;
+  }
+  perCore_.resize(cellCount * coreCount);
+  std::vector<double> bent(coreCount * rank);
+  size_t row = k;  // none
+  for (size_t i = 0; i < cellCount; i++) {
+    if (cells[i] / k != row) {
+      row = cells[i] / k;
+      const float* refined = rows.refined + row * rank;
+      for (size_t c = 0; c < coreCount; c++)
+        for (size_t s = 0; s < rank; s++) {
+          const float* core = shape_.cores + (c * shape_.headCount + head_) * rank * rank;
+          double sum = 0;
+          for (size_t r = 0; r < rank; r++) sum += static_cast<double>(refined[r]) * core[r * rank + s];
+          bent[c * rank + s] = sum;
+        }
+    }
+    const float* refined = columns.refined + (cells[i] - row * k) * rank;
+    double sum = 0;
+    for (size_t c = 0; c < coreCount; c++) {
+      double score = 0;
+      for (size_t s = 0; s < rank; s++) score += bent[c * rank + s] * refined[s];
+      perCore_[i * coreCount + c] = score;
+      sum += score;
+    }
+    sums_[i] = sum;
+  }
+}
+
+// order_[0 .. k - 1]: the best cells, best first. Larger sums first; equal sums by the candidates' order, rows first.
+void GridSelection::order(const uint32_t* cells, size_t cellCount, const ExactSide& rows, const ExactSide& columns) {
+  const size_t k = shape_.k;
+  order_.resize(std::max(cellCount, k));
+  if (cellCount <= COUNTED_MAX) {
+    // Sums that differ as f32 are in the right order; those that do not share a place, and then everything is sorted below.
+    keys_.resize(COUNTED_MAX + 16);
+    ranks_.resize(COUNTED_MAX + 16);
+    for (size_t i = 0; i < cellCount; i++) keys_[i] = static_cast<float>(sums_[i]);
+    kernels_->rankByCount(keys_.data(), cellCount, ranks_.data());
+    constexpr uint32_t FREE = std::numeric_limits<uint32_t>::max();
+    std::fill_n(order_.begin(), k, FREE);
+    for (size_t i = 0; i < cellCount; i++)
+      if (ranks_[i] < k) order_[ranks_[i]] = static_cast<uint32_t>(i);
+    if (std::find(order_.begin(), order_.begin() + static_cast<ptrdiff_t>(k), FREE) == order_.begin() + static_cast<ptrdiff_t>(k)) return;
+  }
+  for (size_t i = 0; i < cellCount; i++) order_[i] = static_cast<uint32_t>(i);
+  const auto before = [&](uint32_t i, uint32_t j) {
+    if (sums_[i] != sums_[j]) return sums_[i] > sums_[j];
+    const size_t rowI = cells[i] / k;
+    const size_t rowJ = cells[j] / k;
+    if (rowI != rowJ) return candidateBefore(rows, rowI, rowJ, shape_.rank);
+    const size_t columnI = cells[i] % k;
+    const size_t columnJ = cells[j] % k;
+    return columnI != columnJ && candidateBefore(columns, columnI, columnJ, shape_.rank);
+  };
+  std::partial_sort(order_.begin(), order_.begin() + static_cast<ptrdiff_t>(k), order_.begin() + static_cast<ptrdiff_t>(cellCount), before);
+}
+
+void GridSelection::choose(const uint32_t* cells, size_t cellCount, const ExactSide& rows, const ExactSide& columns, size_t entry,
+                           const Winners& into) {
+  evaluate(cells, cellCount, rows, columns);
+  write(cells, cellCount, rows, columns, entry, into);
+}
+
+void GridSelection::write(const uint32_t* cells, size_t cellCount, const ExactSide& rows, const ExactSide& columns, size_t entry,
+                          const Winners& into) {
+  order(cells, cellCount, rows, columns);
+  const size_t k = shape_.k;
+  const size_t coreCount = shape_.coreCount;
+  for (size_t j = 0; j < k; j++) {
+    const size_t i = order_[j];
+    const size_t row = cells[i] / k;
+    const size_t column = cells[i] - row * k;
+    into.virtualIndex[entry + j] = static_cast<double>(rows.keys[row]) * static_cast<double>(shape_.keyCount) + columns.keys[column];
+    into.rankScore[entry + j] = static_cast<float>(sums_[i]);
+    if (into.sums != nullptr) into.sums[entry + j] = sums_[i];
+    for (size_t c = 0; shape_.cores != nullptr && c < coreCount; c++)
+      into.scores[(entry + j) * coreCount + c] = static_cast<float>(perCore_[i * coreCount + c]);
+  }
+}
+
+void GridSelection::chooseFromAll(const ExactSide& rows, const ExactSide& columns, size_t entry, const Winners& into) {
+  all_.resize(shape_.k * shape_.k);
+  for (size_t i = 0; i < all_.size(); i++) all_[i] = static_cast<uint32_t>(i);
+  evaluate(all_.data(), all_.size(), rows, columns);
+  for (double sum : sums_)
+    if (std::isnan(sum)) throw NonFiniteScore();
+  write(all_.data(), all_.size(), rows, columns, entry, into);
+}
+
+}  // namespace ultramem

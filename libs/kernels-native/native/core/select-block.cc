@@ -1,0 +1,452 @@
+#include "core/select-block.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <limits>
+
+namespace ultramem {
+namespace {
+
+// Tokens whose 8-bit scores are made in one pass over the keys: as many as fill the registers of a tile.
+constexpr size_t TILE_TOKENS = 12;
+// Rows that are gathered by several tokens are visited in ranges of keys that stay in the second-level cache.
+constexpr size_t RANGE_BYTES = 256 * 1024;
+// Fewer tokens than this share too few rows.
+constexpr size_t RANGE_TOKENS_MIN = 8;
+
+double collapse(const float* refined, const float* vector, size_t rank) {
+  double sum = 0;
+  for (size_t r = 0; r < rank; r++) sum += static_cast<double>(refined[r]) * vector[r];
+  return sum;
+}
+
+}  // namespace
+
+void SelectBlock::begin(const KeyTable& keys, const PackedKeys& packed, const ScoreTask& task, size_t head, size_t firstToken,
+                        size_t tokenCount) {
+  table_ = &keys;
+  packed_ = &packed;
+  task_ = &task;
+  score_ = &ULTRAMEM_PICK(scoreKernels);
+  select_ = &ULTRAMEM_PICK(selectKernels);
+  shape_ = keys.shape();
+  head_ = head;
+  firstToken_ = firstToken;
+  tokenCount_ = tokenCount;
+  k_ = task.k;
+  columnStride_ = roundUp(k_, 16);
+  const auto grow = [](auto& vector, size_t size) {
+    if (vector.size() < size) vector.resize(size);
+  };
+  grow(scores_, TILE_TOKENS * shape_.paddedKeyCount());
+  grow(errors_, roundUp(shape_.panelCount(), 16));
+  const size_t entries = tokenCount * shape_.keyCount + APPEND_SLACK;
+  grow(keys_, entries);
+  grow(lower_, entries);
+  grow(upper_, entries);
+  grow(start_, tokenCount + 1);
+  grow(sureCount_, tokenCount);
+  grow(count_, tokenCount);
+  grow(doubtful_, shape_.keyCount + APPEND_SLACK);
+  grow(doubtfulUpper_, shape_.keyCount + APPEND_SLACK);
+  grow(copy_, shape_.keyCount + APPEND_SLACK);
+  grow(sums_, std::max(shape_.keyCount, k_ * shape_.rank));
+  grow(rows_, k_ * shape_.rank);
+  grow(otherLower_, tokenCount * k_ * (shape_.rank - 1));
+  grow(otherUpper_, tokenCount * k_ * (shape_.rank - 1));
+  for (Side& side : sides_) {
+    grow(side.query, tokenCount * shape_.rowStride());
+    grow(side.bytes, tokenCount * score_->queryBytes(shape_.quadCount()) + 64);
+    grow(side.words, tokenCount * shape_.wordStride());
+    grow(side.prepared, tokenCount);
+    grow(side.keys, tokenCount * k_);
+    grow(side.lower, tokenCount * k_);
+    grow(side.upper, tokenCount * k_);
+    grow(side.secondRun, tokenCount);
+    grow(side.refined, tokenCount * shape_.rank * columnStride_);
+    grow(side.error, tokenCount * shape_.rank);
+    grow(side.exact, tokenCount * k_ * shape_.rank);
+    grow(side.needed, tokenCount * k_);
+  }
+}
+
+// Visits every run's entries in ranges of keys, all runs of one range before the next: visit(token, begin, end).
+template <class Visit>
+void SelectBlock::walk(std::vector<Run>& runs, const uint32_t* keys, size_t keyBytes, const Visit& visit) const {
+  const size_t step = runs.size() < RANGE_TOKENS_MIN ? shape_.keyCount : std::max<size_t>(32, RANGE_BYTES / keyBytes);
+  for (size_t limit = step;; limit += step) {
+    for (Run& run : runs) {
+      const size_t begin = run.at;
+      while (run.at < run.end && keys[run.at] < limit) run.at++;
+      if (run.at > begin) visit(run.token, begin, run.at);
+    }
+    if (limit >= shape_.keyCount) return;
+  }
+}
+
+void SelectBlock::prepareQueries(size_t at) {
+  Side& side = sides_[at];
+  const size_t bytes = score_->queryBytes(shape_.quadCount());
+  const size_t group = task_->groupOfHead[head_];
+  for (size_t t = 0; t < tokenCount_; t++) {
+    const float* q = task_->query + (((firstToken_ + t) * task_->groupCount + group) * SIDES + at) * shape_.width;
+    float* padded = side.query.data() + t * shape_.rowStride();
+    std::memcpy(padded, q, shape_.width * sizeof(float));
+    std::fill(padded + shape_.width, padded + shape_.rowStride(), 0.0f);
+    side.prepared[t] = PreparedQuery{};
+    score_->prepare(q, shape_.width, side.bytes.data() + t * bytes, side.words.data() + t * shape_.wordStride(), &side.prepared[t]);
+  }
+}
+
+void SelectBlock::findKeys(size_t at) {
+  prepareQueries(at);
+  if (packed_->lists[listOf(at)].exactOnly) return;
+  start_[0] = 0;
+  scoreInBytes(at);
+  std::vector<Run> runs;
+  for (size_t t = 0; t < tokenCount_; t++)
+    if (bounded(at, t)) runs.push_back({t, start_[t], start_[t] + sureCount_[t]});
+  scoreInWords(at, runs);
+  runs.clear();
+  for (size_t t = 0; t < tokenCount_; t++) {
+    if (!bounded(at, t)) continue;
+    dropDoubtful(t);
+    runs.push_back({t, start_[t] + sureCount_[t], start_[t] + count_[t]});
+  }
+  scoreInWords(at, runs);
+  for (size_t t = 0; t < tokenCount_; t++)
+    if (bounded(at, t)) chooseKeys(at, t);
+}
+
+void SelectBlock::scoreInBytes(size_t at) {
+  const Side& side = sides_[at];
+  const PackedList& list = packed_->lists[listOf(at)];
+  const size_t stride = shape_.paddedKeyCount();
+  const size_t bytes = score_->queryBytes(shape_.quadCount());
+  for (size_t first = 0; first < tokenCount_;) {
+    const size_t left = tokenCount_ - first;
+    const size_t count = left == 16 ? 8 : std::min(left, TILE_TOKENS);
+    score_->scorePanels({list.panels, list.scales, shape_.panelCount(), shape_.quadCount(), side.bytes.data() + first * bytes,
+                         side.prepared.data() + first, count, scores_.data()});
+    for (size_t t = 0; t < count; t++) {
+      float* scores = scores_.data() + t * stride;
+      std::fill(scores + shape_.keyCount, scores + stride, -std::numeric_limits<float>::infinity());
+      survivorsOf(at, first + t, scores);
+    }
+    first += count;
+  }
+}
+
+void SelectBlock::survivorsOf(size_t at, size_t token, const float* scores) {
+  const size_t start = start_[token];
+  start_[token + 1] = start;
+  if (!bounded(at, token)) return;
+  const PackedList& list = packed_->lists[listOf(at)];
+  const PreparedQuery& query = sides_[at].prepared[token];
+  select_->panelErrors(list.residuals, list.norms, query.norm, query.residual8, shape_.panelCount(), errors_.data());
+  const BoundedScores bounds{scores, errors_.data(), shape_.panelCount()};
+  Survivors found{keys_.data() + start, 0, doubtful_.data(), doubtfulUpper_.data(), 0};
+  select_->survivors(bounds, select_->threshold(bounds, k_), &found);
+  std::copy_n(found.doubtful, found.doubtfulCount, keys_.data() + start + found.sureCount);
+  std::copy_n(found.upper, found.doubtfulCount, upper_.data() + start + found.sureCount);
+  sureCount_[token] = found.sureCount;
+  count_[token] = found.sureCount + found.doubtfulCount;
+  start_[token + 1] = start + count_[token];
+}
+
+void SelectBlock::scoreInWords(size_t at, std::vector<Run>& runs) {
+  const Side& side = sides_[at];
+  const PackedList& list = packed_->lists[listOf(at)];
+  walk(runs, keys_.data(), shape_.wordStride() * sizeof(int16_t), [&](size_t token, size_t begin, size_t end) {
+    const PreparedQuery& query = side.prepared[token];
+    const uint32_t* keys = keys_.data() + begin;
+    counts.wordScores += end - begin;
+    score_->dotWords(list.folded, shape_.wordStride(), keys, end - begin, side.words.data() + token * shape_.wordStride(), sums_.data());
+    select_->boundScores(&list.foldedBounds->scale, keys, sums_.data(), end - begin, query.scale16, query.norm, query.residual16,
+                         lower_.data() + begin, upper_.data() + begin);
+  });
+}
+
+// Keeps the doubtful keys that can still reach the k-th largest lower bound of the sure ones.
+void SelectBlock::dropDoubtful(size_t token) {
+  const size_t start = start_[token];
+  const size_t sure = start + sureCount_[token];
+  const size_t end = start + count_[token];
+  if (sure == end) return;
+  std::copy(lower_.begin() + static_cast<ptrdiff_t>(start), lower_.begin() + static_cast<ptrdiff_t>(sure), copy_.begin());
+  const float limit = select_->kthLargest(copy_.data(), sureCount_[token], k_);
+  size_t kept = sure;
+  for (size_t i = sure; i < end; i++) {
+    keys_[kept] = keys_[i];
+    kept += upper_[i] >= limit;
+  }
+  count_[token] = kept - start;
+}
+
+void SelectBlock::chooseKeys(size_t at, size_t token) {
+  Side& side = sides_[at];
+  const size_t start = start_[token];
+  const size_t count = count_[token];
+  counts.lists++;
+  std::copy_n(lower_.data() + start, count, copy_.data());
+  const float limit = select_->kthLargest(copy_.data(), count, k_);
+  size_t kept = start;
+  for (size_t i = start; i < start + count; i++) {
+    keys_[kept] = keys_[i];
+    lower_[kept] = lower_[i];
+    upper_[kept] = upper_[i];
+    kept += upper_[i] >= limit;
+  }
+  if (kept - start > k_) settle(at, token, start, kept - start);
+  uint32_t* keys = side.keys.data() + token * k_;
+  std::copy_n(keys_.data() + start, k_, keys);
+  std::copy_n(lower_.data() + start, k_, side.lower.data() + token * k_);
+  std::copy_n(upper_.data() + start, k_, side.upper.data() + token * k_);
+  size_t second = 1;
+  while (second < k_ && keys[second] > keys[second - 1]) second++;
+  side.secondRun[token] = second;
+}
+
+// Of `count` > k entries with bounds, keeps exactly the k best. A key whose lower bound exceeds a number that at most k upper bounds
+// exceed belongs to them: whoever beats it has an upper bound above that number too. The others are scored exactly.
+void SelectBlock::settle(size_t at, size_t token, size_t start, size_t count) {
+  const PackedList& list = packed_->lists[listOf(at)];
+  float* upper = upper_.data() + start;
+  std::copy_n(upper, count, copy_.data());
+  float limit = select_->kthLargest(copy_.data(), count, k_);
+  size_t above = 0;
+  for (size_t i = 0; i < count; i++) above += upper[i] > limit;
+  if (above > k_) {
+    std::nth_element(copy_.begin(), copy_.begin() + static_cast<ptrdiff_t>(k_), copy_.begin() + static_cast<ptrdiff_t>(count), std::greater<>());
+    limit = copy_[k_];
+  }
+  order_.clear();
+  rows_.clear();
+  for (size_t i = 0; i < count; i++)
+    if (!(lower_[start + i] > limit)) {
+      order_.push_back(static_cast<uint32_t>(order_.size()));
+      rows_.push_back(static_cast<uint32_t>(i));
+    }
+  const size_t certain = count - rows_.size();
+  counts.ambiguous += rows_.size();
+  std::vector<uint32_t>& ambiguous = rows_;
+  exactKeys_.resize(ambiguous.size());
+  exact_.resize(ambiguous.size() * shape_.rank);
+  collapsed_.resize(ambiguous.size());
+  for (size_t i = 0; i < ambiguous.size(); i++) exactKeys_[i] = keys_[start + ambiguous[i]];
+  score_->dotExact(table_->rows(listOf(at)), shape_.rowStride(), shape_.rank, exactKeys_.data(), exactKeys_.size(),
+                   sides_[at].query.data() + token * shape_.rowStride(), exact_.data());
+  for (size_t i = 0; i < ambiguous.size(); i++)
+    collapsed_[i] = collapse(exact_.data() + i * shape_.rank, list.vector.data(), shape_.rank);
+  // Larger first, then the smaller key; those behind the k-th are marked and left out.
+  std::sort(order_.begin(), order_.end(), [&](uint32_t i, uint32_t j) {
+    return collapsed_[i] > collapsed_[j] || (collapsed_[i] == collapsed_[j] && exactKeys_[i] < exactKeys_[j]);
+  });
+  for (size_t i = k_ - certain; i < order_.size(); i++) upper[ambiguous[order_[i]]] = -std::numeric_limits<float>::infinity();
+  size_t kept = start;
+  for (size_t i = start; i < start + count; i++) {
+    keys_[kept] = keys_[i];
+    lower_[kept] = lower_[i];
+    const float bound = upper_[i];
+    upper_[kept] = bound;
+    kept += bound != -std::numeric_limits<float>::infinity();
+  }
+}
+
+std::vector<SelectBlock::Run> SelectBlock::chosenRuns(size_t at) const {
+  std::vector<Run> runs;
+  for (size_t t = 0; t < tokenCount_; t++) {
+    if (!bounded(at, t)) continue;
+    runs.push_back({t, t * k_, t * k_ + sides_[at].secondRun[t]});
+    if (sides_[at].secondRun[t] < k_) runs.push_back({t, t * k_ + sides_[at].secondRun[t], (t + 1) * k_});
+  }
+  return runs;
+}
+
+// The folded score bounds a = sum of u_r s_r, 16-bit scores bound s_r for r other than p, and s_p = (a - sum of u_r s_r) / u_p.
+void SelectBlock::boundRefined(size_t at) {
+  Side& side = sides_[at];
+  const PackedList& list = packed_->lists[listOf(at)];
+  const size_t otherCount = shape_.rank - 1;
+  if (otherCount > 0) {
+    std::vector<Run> runs = chosenRuns(at);
+    const size_t keyBytes = otherCount * shape_.wordStride() * sizeof(int16_t);
+    walk(runs, side.keys.data(), keyBytes, [&](size_t token, size_t begin, size_t end) {
+      const PreparedQuery& query = side.prepared[token];
+      const size_t count = (end - begin) * otherCount;
+      rows_.resize(count);
+      for (size_t i = 0; i < end - begin; i++)
+        for (size_t r = 0; r < otherCount; r++) rows_[i * otherCount + r] = static_cast<uint32_t>(side.keys[begin + i] * otherCount + r);
+      score_->dotWords(list.others, shape_.wordStride(), rows_.data(), count, side.words.data() + token * shape_.wordStride(), sums_.data());
+      select_->boundScores(&list.otherBounds->scale, rows_.data(), sums_.data(), count, query.scale16, query.norm, query.residual16,
+                           otherLower_.data() + begin * otherCount, otherUpper_.data() + begin * otherCount);
+    });
+  }
+  for (size_t t = 0; t < tokenCount_; t++)
+    if (bounded(at, t)) boundRefinedOf(side, list, t);
+}
+
+void SelectBlock::boundRefinedOf(Side& side, const PackedList& list, size_t token) {
+  const size_t rank = shape_.rank;
+  const size_t otherCount = rank - 1;
+  float* refined = side.refined.data() + token * rank * columnStride_;
+  double* error = side.error.data() + token * rank;
+  float* derived = refined + list.derivedRank * columnStride_;
+  const auto middle = [](float lower, float upper, double& widest) {
+    const float value = 0.5f * lower + 0.5f * upper;
+    widest = std::max({widest, static_cast<double>(upper) - value, value - static_cast<double>(lower)});
+    return value;
+  };
+  double derivedError = 0;
+  for (size_t j = 0; j < k_; j++) derived[j] = middle(side.lower[token * k_ + j], side.upper[token * k_ + j], derivedError);
+  for (size_t other = 0; other < otherCount; other++) {
+    const size_t r = other < list.derivedRank ? other : other + 1;
+    const float weight = list.vector[r];
+    float* into = refined + r * columnStride_;
+    error[r] = 0;
+    const float* lower = otherLower_.data() + token * k_ * otherCount + other;
+    const float* upper = otherUpper_.data() + token * k_ * otherCount + other;
+    for (size_t j = 0; j < k_; j++) {
+      into[j] = middle(lower[j * otherCount], upper[j * otherCount], error[r]);
+      derived[j] -= weight * into[j];
+    }
+    derivedError += std::fabs(weight) * error[r];
+  }
+  const double inverse = 1.0 / list.vector[list.derivedRank];
+  float largest = 0;
+  for (size_t j = 0; j < k_; j++) {
+    derived[j] = static_cast<float>(derived[j] * inverse);
+    largest = std::max(largest, std::fabs(derived[j]));
+  }
+  error[list.derivedRank] = derivedError * std::fabs(inverse) * (1 + 0x1p-40) + largest * 0x1p-23;
+  for (size_t r = 0; r < rank; r++) std::fill(refined + r * columnStride_ + k_, refined + (r + 1) * columnStride_, 0.0f);
+}
+
+// The reference's own way, for one token: all keys exactly, in order.
+void SelectBlock::exactKeysOf(size_t at, size_t token, uint32_t* keys, float* refined) {
+  const PackedList& list = packed_->lists[listOf(at)];
+  const size_t rank = shape_.rank;
+  counts.exactLists++;
+  exactKeys_.resize(shape_.keyCount);
+  exact_.resize(shape_.keyCount * rank);
+  collapsed_.resize(shape_.keyCount);
+  order_.resize(shape_.keyCount);
+  for (size_t key = 0; key < shape_.keyCount; key++) exactKeys_[key] = order_[key] = static_cast<uint32_t>(key);
+  score_->dotExact(table_->rows(listOf(at)), shape_.rowStride(), rank, exactKeys_.data(), shape_.keyCount,
+                   sides_[at].query.data() + token * shape_.rowStride(), exact_.data());
+  for (size_t key = 0; key < shape_.keyCount; key++) {
+    collapsed_[key] = collapse(exact_.data() + key * rank, list.vector.data(), rank);
+    if (std::isnan(collapsed_[key])) throw NonFiniteScore();
+  }
+  std::partial_sort(order_.begin(), order_.begin() + static_cast<ptrdiff_t>(k_), order_.end(), [&](uint32_t i, uint32_t j) {
+    return collapsed_[i] > collapsed_[j] || (collapsed_[i] == collapsed_[j] && i < j);
+  });
+  for (size_t j = 0; j < k_; j++) {
+    keys[j] = order_[j];
+    std::copy_n(exact_.data() + order_[j] * rank, rank, refined + j * rank);
+  }
+}
+
+void SelectBlock::writeCandidates(size_t at, uint32_t firstKey, uint32_t* index, float* refined) {
+  Side& side = sides_[at];
+  const size_t rank = shape_.rank;
+  std::fill_n(side.needed.begin(), tokenCount_ * k_, uint8_t{1});
+  refineNeeded(at);
+  const PackedList& list = packed_->lists[listOf(at)];
+  for (size_t t = 0; t < tokenCount_; t++) {
+    const size_t entry = ((firstToken_ + t) * shape_.headCount * SIDES + listOf(at)) * k_;
+    if (!bounded(at, t)) {
+      exactKeysOf(at, t, index + entry, refined + entry * rank);
+    } else {
+      const uint32_t* keys = side.keys.data() + t * k_;
+      const float* exact = side.exact.data() + t * k_ * rank;
+      collapsed_.resize(k_);
+      order_.resize(k_);
+      for (size_t j = 0; j < k_; j++) {
+        order_[j] = static_cast<uint32_t>(j);
+        collapsed_[j] = collapse(exact + j * rank, list.vector.data(), rank);
+      }
+      std::sort(order_.begin(), order_.end(), [&](uint32_t i, uint32_t j) {
+        return collapsed_[i] > collapsed_[j] || (collapsed_[i] == collapsed_[j] && keys[i] < keys[j]);
+      });
+      for (size_t j = 0; j < k_; j++) {
+        index[entry + j] = keys[order_[j]];
+        std::copy_n(exact + order_[j] * rank, rank, refined + (entry + j) * rank);
+      }
+    }
+    for (size_t j = 0; j < k_; j++) index[entry + j] += firstKey;
+  }
+}
+
+// Exact refined scores of the chosen keys that are marked.
+void SelectBlock::refineNeeded(size_t at) {
+  Side& side = sides_[at];
+  const size_t rank = shape_.rank;
+  std::vector<Run> runs = chosenRuns(at);
+  const float* rows = table_->rows(listOf(at));
+  walk(runs, side.keys.data(), rank * shape_.rowStride() * sizeof(float), [&](size_t token, size_t begin, size_t end) {
+    exactKeys_.clear();
+    rows_.clear();
+    for (size_t i = begin; i < end; i++)
+      if (side.needed[i]) {
+        exactKeys_.push_back(side.keys[i]);
+        rows_.push_back(static_cast<uint32_t>(i));
+      }
+    if (rows_.empty()) return;
+    counts.exactKeys += rows_.size();
+    exact_.resize(rows_.size() * rank);
+    score_->dotExact(rows, shape_.rowStride(), rank, exactKeys_.data(), exactKeys_.size(), side.query.data() + token * shape_.rowStride(),
+                     exact_.data());
+    for (size_t i = 0; i < rows_.size(); i++) std::copy_n(exact_.data() + i * rank, rank, side.exact.data() + rows_[i] * rank);
+  });
+}
+
+void SelectBlock::writeWinners(const GridShape& shape, const Winners& into) {
+  grid_.begin(shape, head_);
+  const size_t rank = shape_.rank;
+  cells_.clear();
+  cellStart_.clear();
+  for (Side& side : sides_) std::fill_n(side.needed.begin(), tokenCount_ * k_, uint8_t{0});
+  for (size_t t = 0; t < tokenCount_; t++) {
+    cellStart_.push_back(cells_.size());
+    if (!bounded(0, t) || !bounded(1, t)) continue;
+    const auto approximate = [&](const Side& side) {
+      return ApproximateSide{side.refined.data() + t * rank * columnStride_, side.error.data() + t * rank};
+    };
+    if (!grid_.findCells(approximate(sides_[0]), approximate(sides_[1]), cells_)) continue;
+    for (size_t i = cellStart_[t]; i < cells_.size(); i++) {
+      const size_t row = cells_[i] / k_;
+      sides_[0].needed[t * k_ + row] = 1;
+      sides_[1].needed[t * k_ + cells_[i] - row * k_] = 1;
+    }
+  }
+  cellStart_.push_back(cells_.size());
+  for (size_t side = 0; side < SIDES; side++) refineNeeded(side);
+  counts.cells += cells_.size();
+  for (size_t t = 0; t < tokenCount_; t++) {
+    const size_t count = cellStart_[t + 1] - cellStart_[t];
+    if (count == 0) {
+      writeExactly(t, shape, into);
+      continue;
+    }
+    const auto exact = [&](size_t side) {
+      return ExactSide{sides_[side].keys.data() + t * k_, sides_[side].exact.data() + t * k_ * rank,
+                       packed_->lists[listOf(side)].vector.data()};
+    };
+    grid_.choose(cells_.data() + cellStart_[t], count, exact(0), exact(1), ((firstToken_ + t) * shape_.headCount + head_) * k_, into);
+  }
+}
+
+void SelectBlock::writeExactly(size_t token, const GridShape& shape, const Winners& into) {
+  ExactSide exact[SIDES];
+  for (size_t at = 0; at < SIDES; at++) {
+    Side& side = sides_[at];
+    exact[at] = {side.keys.data() + token * k_, side.exact.data() + token * k_ * shape.rank, nullptr};
+    exactKeysOf(at, token, side.keys.data() + token * k_, side.exact.data() + token * k_ * shape.rank);
+  }
+  grid_.chooseFromAll(exact[0], exact[1], ((firstToken_ + token) * shape_.headCount + head_) * k_, into);
+}
+
+}  // namespace ultramem

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <vector>
+
+#include "core/grid.h"
+#include "core/keys.h"
+#include "core/select.h"
+#include "simd/score.h"
+#include "simd/select.h"
+
+namespace ultramem {
+
+// Some tokens and one head on their way through selection, and the memory for it, which is used again for the next block.
+//
+// For each side: all keys are scored in 8 bits; keys whose bounds reach the k-th largest lower bound are scored in 16 bits; the few
+// that then still stand between the k-th and the next are scored exactly. That gives the exact k best. Their other ranks are scored
+// in 16 bits, which bounds every cell of the grid; the cells that may win are evaluated exactly, from exact scores of their rows and
+// columns alone. Tokens without bounds go through exact scores of everything.
+class SelectBlock {
+ public:
+  void begin(const KeyTable& keys, const PackedKeys& packed, const ScoreTask& task, size_t head, size_t firstToken, size_t tokenCount);
+
+  // The k best keys of every token on this side.
+  void findKeys(size_t side);
+  // After `findKeys`: their refined scores, exact, in order, as `scoreKeys` returns them.
+  void writeCandidates(size_t side, uint32_t firstKey, uint32_t* index, float* refined);
+  // After `findKeys` of this side: bounds of all refined scores.
+  void boundRefined(size_t side);
+  // After both sides' `boundRefined`: the winners.
+  void writeWinners(const GridShape& shape, const Winners& into);
+
+  SelectionCounts counts;
+
+ private:
+  // Entries `at .. end - 1` of one token's ascending keys.
+  struct Run {
+    size_t token;
+    size_t at;
+    size_t end;
+  };
+  struct Side {
+    std::vector<float> query;       // [tokens, rowStride]
+    std::vector<uint8_t> bytes;     // [tokens, queryBytes]
+    std::vector<int16_t> words;     // [tokens, wordStride]
+    std::vector<PreparedQuery> prepared;
+    std::vector<uint32_t> keys;     // [tokens, k]: chosen
+    std::vector<float> lower;       // [tokens, k]: bounds of their collapsed scores
+    std::vector<float> upper;
+    std::vector<size_t> secondRun;  // [tokens]: where the second of the two ascending runs of `keys` begins
+    std::vector<float> refined;     // [tokens, rank, columnStride]
+    std::vector<double> error;      // [tokens, rank]
+    std::vector<float> exact;       // [tokens, k, rank], where needed
+    std::vector<uint8_t> needed;    // [tokens, k]
+  };
+
+  size_t listOf(size_t side) const { return head_ * SIDES + side; }
+  bool bounded(size_t side, size_t token) const {
+    return !packed_->lists[listOf(side)].exactOnly && sides_[side].prepared[token].bounded;
+  }
+  void prepareQueries(size_t side);
+  void scoreInBytes(size_t side);
+  void survivorsOf(size_t side, size_t token, const float* scores);
+  void scoreInWords(size_t side, std::vector<Run>& runs);
+  void dropDoubtful(size_t token);
+  void chooseKeys(size_t side, size_t token);
+  void settle(size_t side, size_t token, size_t start, size_t count);
+  void exactKeysOf(size_t side, size_t token, uint32_t* keys, float* refined);
+  void refineNeeded(size_t side);
+  void writeExactly(size_t token, const GridShape& shape, const Winners& into);
+  void boundRefinedOf(Side& side, const PackedList& list, size_t token);
+  template <class Visit>
+  void walk(std::vector<Run>& runs, const uint32_t* keys, size_t keyBytes, const Visit& visit) const;
+  std::vector<Run> chosenRuns(size_t side) const;
+
+  const KeyTable* table_ = nullptr;
+  const PackedKeys* packed_ = nullptr;
+  const ScoreTask* task_ = nullptr;
+  const ScoreKernels* score_ = nullptr;
+  const SelectKernels* select_ = nullptr;
+  KeyShape shape_{};
+  size_t head_ = 0;
+  size_t firstToken_ = 0;
+  size_t tokenCount_ = 0;
+  size_t k_ = 0;
+  size_t columnStride_ = 0;
+
+  Side sides_[SIDES];
+  std::vector<float> scores_;  // [tokens at once, paddedKeyCount]
+  std::vector<float> errors_;  // [panelCount]
+  // Survivors of all tokens one after another: token t's begin at start_[t], first the sure, then the doubtful.
+  std::vector<uint32_t> keys_;
+  std::vector<float> lower_;
+  std::vector<float> upper_;
+  std::vector<size_t> start_;
+  std::vector<size_t> sureCount_;
+  std::vector<size_t> count_;
+  std::vector<uint32_t> doubtful_;
+  std::vector<float> doubtfulUpper_;
+  std::vector<float> copy_;
+  std::vector<int32_t> sums_;
+  std::vector<uint32_t> rows_;
+  std::vector<uint32_t> exactKeys_;
+  std::vector<float> exact_;
+  std::vector<double> collapsed_;
+  std::vector<uint32_t> order_;
+  std::vector<float> otherLower_;  // [tokens, k, rank - 1]
+  std::vector<float> otherUpper_;
+  std::vector<uint32_t> cells_;
+  std::vector<size_t> cellStart_;
+  GridSelection grid_;
+};
+
+}  // namespace ultramem

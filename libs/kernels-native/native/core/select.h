@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/grid.h"
+#include "core/keys.h"
+#include "core/workers.h"
+
+namespace ultramem {
+
+// Queries against all keys of a table; the arrays fit the table's shape, which the caller has checked.
+struct ScoreTask {
+  const float* query;  // [tokenCount, groupCount, 2, width]
+  size_t tokenCount;
+  size_t groupCount;
+  const uint32_t* groupOfHead;  // [heads], below groupCount
+  const float* row;             // u [heads, rank]
+  const float* column;          // v [heads, rank]
+  size_t k;                     // 1 .. keyCount
+};
+
+// The k best keys of every token, head and side, best first: `index` and `refined` as `Candidates` has them. `firstKey` is added to
+// key numbers. Throws NonFiniteScore.
+void scoreKeys(KeyTable& keys, const ScoreTask& task, uint32_t firstKey, uint32_t* index, float* refined, Workers& workers);
+
+// The winners of every token: the grid of the candidates that `scoreKeys` would give, to the last bit. Throws NonFiniteScore.
+void select(KeyTable& keys, const ScoreTask& task, const float* cores, size_t coreCount, const Winners& into, Workers& workers);
+
+// The grids of given candidates, which are in order. Throws NonFiniteScore.
+struct GridTask {
+  const uint32_t* index;  // [tokenCount, heads, 2, k]
+  const float* refined;   // [tokenCount, heads, 2, k, rank]
+  size_t tokenCount;
+};
+void selectGrid(const GridShape& shape, const GridTask& task, const Winners& into, Workers& workers);
+
+// Time of one thread, roughly.
+double scoreNs(const KeyTable& keys, const ScoreTask& task);
+double gridNs(const GridShape& shape, size_t tokenCount);
+
+// How much work the last selections of this process took, for measurements and tests.
+struct SelectionCounts {
+  uint64_t lists = 0;        // tokens times heads times sides
+  uint64_t wordScores = 0;   // keys scored in 16 bits
+  uint64_t ambiguous = 0;    // keys scored exactly to tell who belongs to the k best
+  uint64_t exactKeys = 0;    // keys scored exactly for the result
+  uint64_t cells = 0;        // cells evaluated exactly
+  uint64_t exactLists = 0;   // lists without bounds, scored exactly as a whole
+};
+
+}  // namespace ultramem

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/isa.h"
+
+namespace ultramem {
+
+// A query q in whole numbers of 8 and of 16 bits, each with its scale and with the norm of what rounding took away. `RowBound` says
+// what follows from these numbers.
+struct PreparedQuery {
+  float scale8;
+  float residual8;
+  float scale16;
+  float residual16;
+  float norm;
+  int32_t sum8;  // of the 8-bit numbers
+  bool bounded;  // false where q is 0, not finite, very small or very large: nothing is known then
+};
+
+// Some tokens' queries against all panels of one list.
+struct PanelScores {
+  const uint8_t* panels;  // PackedList::panels
+  const float* scales;    // PackedList::scales
+  size_t panelCount;
+  size_t quadCount;
+  const uint8_t* queries;  // [tokenCount, queryBytes(quadCount)] as `prepare` wrote them
+  const PreparedQuery* prepared;  // [tokenCount]
+  size_t tokenCount;
+  float* scores;  // [tokenCount, panelCount * 32]
+};
+
+// The products of selection: whole numbers for all keys, wider ones for some, f64 for few.
+struct ScoreKernels {
+  // Bytes of one query in the 8-bit form that `scorePanels` reads; a multiple of 4.
+  size_t (*queryBytes)(size_t quadCount);
+  // Writes both forms of q [width]: `bytes [queryBytes]`, `words [width padded to 32]`.
+  void (*prepare)(const float* q, size_t width, uint8_t* bytes, int16_t* words, PreparedQuery* prepared);
+  void (*scorePanels)(const PanelScores& task);
+  // sums[i] = words of row rows[i] times q; wordStride is a multiple of 32.
+  void (*dotWords)(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums);
+  // refined[i, r] = rows of key keys[i] times q, in f64 in the order of the reference's `dot`, rounded to f32. `q` is padded with
+  // zeros to rowStride, a multiple of 8.
+  void (*dotExact)(const float* list, size_t rowStride, size_t rank, const uint32_t* keys, size_t count, const float* q,
+                   float* refined);
+};
+
+ULTRAMEM_TABLES(ScoreKernels, scoreKernels)
+
+}  // namespace ultramem

@@ -1,0 +1,226 @@
+import { assert, OperatingError } from '@ultramem/invariant';
+import {
+  type GridRequest,
+  type Kernels,
+  type KeyTable,
+  readNormalisedKeys,
+  type ScoreRequest,
+  type SelectRequest,
+  softmax,
+} from '@ultramem/kernels';
+import { type Candidates, type Range, rangeLength, type Selection, SIDES } from '@ultramem/ultramem';
+import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
+import { Resident } from './resident.ts';
+
+type KeysHandle = NativeHandle<'keys'>;
+
+/** `keys, query, tokenCount, groupCount, groupOfHead, row, column, k` of a call. */
+type ScoreArguments = [
+  KeysHandle,
+  Float32Array,
+  number,
+  number,
+  Uint32Array,
+  Float32Array,
+  Float32Array,
+  number,
+];
+/** `virtualIndex, scores, rankScore, sums`. */
+type WinnerArguments = [Float64Array, Float32Array | null, Float32Array, Float64Array | null];
+
+/** `native/addon/selection.cc`. */
+export interface SelectionAddon {
+  createKeys(headCount: number, keyCount: number, width: number, rank: number): KeysHandle;
+  fillKeys(keys: KeysHandle, firstRow: number, rows: Float32Array): void;
+  releaseKeys(keys: KeysHandle): void;
+  keysBytes(keys: KeysHandle): number;
+  scoreKeys(
+    engine: Engine,
+    ...rest: [...ScoreArguments, firstKey: number, Uint32Array, Float32Array]
+  ): Pending;
+  select(
+    engine: Engine,
+    ...rest: [...ScoreArguments, cores: Float32Array | null, coreCount: number, ...WinnerArguments]
+  ): Pending;
+  selectGrid(
+    engine: Engine,
+    index: Uint32Array,
+    refined: Float32Array,
+    tokenCount: number,
+    headCount: number,
+    k: number,
+    keyCount: number,
+    rank: number,
+    cores: Float32Array | null,
+    coreCount: number,
+    ...winners: WinnerArguments
+  ): Pending;
+}
+
+class NativeKeys extends Resident<KeysHandle> implements KeyTable {
+  readonly headCount: number;
+  readonly range: Range;
+  readonly width: number;
+  readonly rank: number;
+
+  constructor(
+    addon: Addon,
+    handle: KeysHandle,
+    shape: Pick<KeyTable, 'headCount' | 'range' | 'width' | 'rank'>,
+  ) {
+    super(handle, addon.keysBytes(handle), addon.releaseKeys);
+    this.headCount = shape.headCount;
+    this.range = shape.range;
+    this.width = shape.width;
+    this.rank = shape.rank;
+  }
+}
+
+/** Scores in whole numbers with proven bounds; exact scores of what the bounds leave open. The reference's answers, to the last bit. */
+export function selectionKernels(addon: Addon, engine: Engine) {
+  return {
+    loadKeys: async (source, range, norm) => {
+      const { keys, headCount, width, rank } = await readNormalisedKeys(source, range, norm);
+      const handle = addon.createKeys(headCount, rangeLength(range), width, rank);
+      addon.fillKeys(handle, 0, keys);
+      return new NativeKeys(addon, handle, { headCount, range, width, rank });
+    },
+    scoreKeys: (keys, request) => scoreKeys(addon, engine, ownKeys(keys), request),
+    selectGrid: (request) => selectGrid(addon, engine, request),
+    select: (keys, request) => select(addon, engine, ownKeys(keys), request),
+  } satisfies Partial<Kernels>;
+}
+
+function ownKeys(keys: KeyTable): NativeKeys {
+  assert(keys instanceof NativeKeys, 'a key table is used by the backend that loaded it');
+  return keys;
+}
+
+async function scoreKeys(
+  addon: Addon,
+  engine: Engine,
+  keys: NativeKeys,
+  request: ScoreRequest,
+): Promise<Candidates> {
+  const { tokenCount } = request;
+  const perSide = Math.min(request.k, rangeLength(keys.range));
+  const call = scoreArguments(keys, request, perSide);
+  const entries = tokenCount * keys.headCount * SIDES * perSide;
+  const index = new Uint32Array(entries);
+  const refined = new Float32Array(entries * keys.rank);
+  if (entries > 0) await settled(() => addon.scoreKeys(engine, ...call, keys.range.start, index, refined));
+  return { tokenCount, perSide, index, refined };
+}
+
+async function select(
+  addon: Addon,
+  engine: Engine,
+  keys: NativeKeys,
+  request: SelectRequest,
+): Promise<Selection> {
+  const { tokenCount, cores, coreCount } = request;
+  const { headCount, rank } = keys;
+  assert(keys.range.start === 0, 'whoever selects holds every key');
+  const k = Math.min(request.k, rangeLength(keys.range));
+  const call = scoreArguments(keys, request, k);
+  assertCores(cores, coreCount, headCount, rank);
+  const selection = emptySelection(tokenCount, headCount * k, coreCount);
+  return winners(selection, k, cores, (...into) => addon.select(engine, ...call, cores, coreCount, ...into));
+}
+
+async function selectGrid(addon: Addon, engine: Engine, request: GridRequest): Promise<Selection> {
+  const { candidates, headCount, keyCount, rank, cores, coreCount } = request;
+  const { tokenCount, perSide: k, index, refined } = candidates;
+  assert(
+    index.length === tokenCount * headCount * SIDES * k,
+    'candidates are [tokenCount, heads, 2, perSide]',
+  );
+  assert(refined.length === index.length * rank, 'every candidate has a refined score per rank');
+  assertCores(cores, coreCount, headCount, rank);
+  const selection = emptySelection(tokenCount, headCount * k, coreCount);
+  return winners(selection, k, cores, (...into) =>
+    addon.selectGrid(
+      engine,
+      index,
+      refined,
+      tokenCount,
+      headCount,
+      k,
+      keyCount,
+      rank,
+      cores,
+      coreCount,
+      ...into,
+    ),
+  );
+}
+
+function scoreArguments(keys: NativeKeys, request: ScoreRequest, k: number): ScoreArguments {
+  const { query, tokenCount, groupCount, groupOfHead, collapse } = request;
+  const { headCount, width, rank } = keys;
+  assert(
+    query.length === tokenCount * groupCount * SIDES * width,
+    'the query is [tokenCount, groupCount, 2, width]',
+  );
+  assert(groupOfHead.length === headCount, 'every head has a query group');
+  for (const group of groupOfHead) assert(group < groupCount, 'a head takes a query group that is there');
+  assert(
+    collapse.row.length === headCount * rank && collapse.column.length === headCount * rank,
+    'u and v are [heads, rank]',
+  );
+  return [keys.handle, query, tokenCount, groupCount, groupOfHead, collapse.row, collapse.column, k];
+}
+
+function assertCores(cores: Float32Array | null, coreCount: number, headCount: number, rank: number): void {
+  assert(
+    cores === null || cores.length === coreCount * headCount * rank * rank,
+    'cores are [coreCount, heads, rank, rank]',
+  );
+  assert(
+    cores !== null || (coreCount === 1 && rank === 1),
+    'without cores there is one score per winner and one rank',
+  );
+}
+
+function emptySelection(tokenCount: number, perToken: number, coreCount: number): Selection {
+  return {
+    tokenCount,
+    perToken,
+    virtualIndex: new Float64Array(tokenCount * perToken),
+    scores: new Float32Array(tokenCount * perToken * coreCount),
+    rankScore: new Float32Array(tokenCount * perToken),
+  };
+}
+
+/** Fills the selection. Without cores the exact sums come back, because the softmax must use this engine's own `Math.exp`. */
+async function winners(
+  selection: Selection,
+  k: number,
+  cores: Float32Array | null,
+  call: (...into: WinnerArguments) => Pending,
+): Promise<Selection> {
+  const { virtualIndex, scores, rankScore } = selection;
+  if (virtualIndex.length === 0) return selection;
+  const sums = cores === null ? new Float64Array(virtualIndex.length) : null;
+  await settled(() => call(virtualIndex, cores === null ? null : scores, rankScore, sums));
+  if (sums !== null) {
+    for (let at = 0; at < sums.length; at += k) softmax(sums.subarray(at, at + k), k);
+    scores.set(sums);
+  }
+  return selection;
+}
+
+/** Awaits a call that may fail with the one code that selection has. */
+async function settled(call: () => Pending): Promise<void> {
+  try {
+    const pending = call();
+    if (pending !== undefined) await pending;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'NON_FINITE_SCORE')
+      throw new OperatingError(
+        'NON_FINITE_SCORE',
+        'a score is NaN; expected finite queries and keys; check the checkpoint and the input',
+      );
+    throw error;
+  }
+}
