@@ -14,6 +14,9 @@ const PROGRAM: Program = {
 export function processesOfSpec() {
   const children: ChildProgram[] = [];
   const files: string[] = [];
+  const stopAll = async (): Promise<void> => {
+    await Promise.all(children.splice(0).map((child) => child.stop()));
+  };
   return {
     start(name: string, args: readonly string[]): ChildProgram {
       const child = startChild(PROGRAM, name, args);
@@ -26,8 +29,9 @@ export function processesOfSpec() {
       files.push(file);
       return file;
     },
+    stopAll,
     async end(): Promise<void> {
-      await Promise.all(children.splice(0).map((child) => child.stop()));
+      await stopAll();
       for (const file of files.splice(0)) rmSync(file);
     },
   };

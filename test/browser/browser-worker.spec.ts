@@ -1,0 +1,165 @@
+import { readFileSync } from 'node:fs';
+import type { Client } from '@ultramem/client';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually, processesOfSpec } from '../e2e/processes.ts';
+import { connect, freePort, MODEL } from '../e2e/programs.ts';
+import { CHROMIUM, hasChromium, openBrowser, openWorkerPage, type WorkerPage } from './open-browser.ts';
+
+const TOKEN = 'token-of-the-browser-spec';
+const recorded = JSON.parse(readFileSync(`${MODEL}/io.json`, 'utf8')) as {
+  greedy: { prompt: string; greedy_ids: number[] }[];
+};
+const greedy = recorded.greedy[0]!;
+
+describe.skipIf(!hasChromium)(`a page in ${CHROMIUM} as a worker`, () => {
+  const processes = processesOfSpec();
+  let browser: Browser;
+  let tokenFile: string;
+  beforeAll(async () => {
+    browser = await openBrowser();
+    tokenFile = processes.tokenFile(TOKEN);
+  }, 60_000);
+  afterAll(async () => {
+    await browser?.close();
+    await processes.end();
+  });
+
+  function startCoordinator(args: readonly string[]) {
+    const common = ['--model', MODEL, '--token-file', tokenFile];
+    return processes.start('coordinator', ['coordinator', ...common, '--lookup-timeout', '5', ...args]);
+  }
+
+  async function expectRecordedTokens(client: Client, count = greedy.greedy_ids.length): Promise<void> {
+    const { sequences } = await client.generate({ prompts: [greedy.prompt], maxTokens: count });
+    expect(sequences[0]?.tokenIds).toEqual(greedy.greedy_ids.slice(0, count));
+  }
+
+  describe.each([
+    { nodeWorkers: 2, partition: 'slots', keys: 'workers' },
+    { nodeWorkers: 1, partition: 'columns', keys: 'coordinator' },
+  ])('beside $nodeWorkers Node processes, $partition, keys $keys', ({ nodeWorkers, partition, keys }) => {
+    let url: string;
+    let tab: WorkerPage;
+    let client: Client;
+    beforeAll(async () => {
+      const flags = ['--port', '0', '--workers', `${nodeWorkers + 1}`];
+      const coordinator = startCoordinator([...flags, '--partition', partition, '--keys', keys]);
+      ({ url } = await coordinator.message('listening'));
+      for (let i = 0; i < nodeWorkers; i++) {
+        const worker = ['--model', MODEL, '--coordinator', url, '--token-file', tokenFile];
+        processes.start(`node-${i}`, ['worker', ...worker, '--id', `node-${i}`]);
+      }
+      tab = await openWorkerPage(browser, url, { token: TOKEN });
+      await Promise.all([tab.state('ready'), coordinator.message('ready')]);
+      client = await connect(url, TOKEN);
+    }, 60_000);
+    afterAll(async () => {
+      client?.close();
+      await tab?.page.close();
+      await processes.stopAll();
+    });
+
+    it('gives the recorded tokens, and does its part', async () => {
+      await expectRecordedTokens(client);
+      const { workers } = await client.status();
+      expect(workers).toHaveLength(nodeWorkers + 1);
+      for (const { workerId, lookups, rowsRead, residentBytes } of workers) {
+        expect(lookups, workerId).toBeGreaterThan(0);
+        expect(rowsRead, workerId).toBeGreaterThan(0);
+        expect(residentBytes, workerId).toBeGreaterThan(0);
+      }
+    });
+
+    it('shows what it holds and has done', async () => {
+      const { workers } = await client.status();
+      const own = workers.find(({ workerId }) => workerId.startsWith('browser-'))!;
+      expect(await tab.fact('name')).toBe(own.workerId);
+      expect(await tab.fact('slice')).toContain(`rows ${own.rows!.start}–${own.rows!.end - 1}`);
+      expect(await tab.fact('slice')).toContain(`columns ${own.columns!.start}–${own.columns!.end - 1}`);
+      await eventually(
+        () => tab.fact('lookups'),
+        (text) => text === `${own.lookups}`,
+        5000,
+      );
+      expect(await tab.fact('rows-read')).toBe(`${own.rowsRead}`);
+      for (const id of ['sent', 'received']) expect(await tab.fact(id)).toMatch(/ [KM]iB$/);
+      expect(await tab.fact('device')).not.toBe('not chosen yet');
+      expect(await tab.page.title()).toBe('ready · UltraMem worker');
+      expect(tab.page.url()).not.toContain(TOKEN);
+      expect(tab.complaints).toEqual([]);
+    });
+
+    it('frees its shard when the tab is closed, and the next one takes it', async () => {
+      await tab.page.close();
+      await eventually(
+        async () => (await client.status()).cluster.state,
+        (state) => state !== 'ready',
+        5000,
+      );
+      await expect(expectRecordedTokens(client, 4)).rejects.toMatchObject({ code: 'SHARD_UNAVAILABLE' });
+      tab = await openWorkerPage(browser, url, { token: TOKEN });
+      await tab.state('ready');
+      await expectRecordedTokens(client, 8);
+    }, 60_000);
+  });
+
+  it('says what is wrong, and can be corrected', async () => {
+    const { url } = await startCoordinator(['--port', '0', '--workers', '1']).message('listening');
+    const { page, fact, state } = await openWorkerPage(browser, url, { token: 'another' });
+    await state('failed');
+    expect(await page.getByRole('alert').innerText()).toContain('UNAUTHORIZED');
+    await page.getByLabel('Token').fill(TOKEN);
+    await page.getByLabel('Memory').fill('0.5');
+    await page.getByLabel('Coordinator').fill('ftp://nowhere');
+    await page.getByRole('button', { name: 'Join' }).click();
+    expect(await page.getByLabel('Memory').evaluate((input: HTMLInputElement) => input.validity.valid)).toBe(
+      false,
+    );
+    await page.getByLabel('Memory').fill('64');
+    await page.getByRole('button', { name: 'Join' }).click();
+    expect(await page.getByRole('alert').innerText()).toContain('URL_INVALID');
+    await page.getByLabel('Coordinator').fill(url);
+    await page.getByRole('button', { name: 'Join' }).click();
+    await state('ready');
+    expect(await page.getByRole('alert').isHidden()).toBe(true);
+    await page.getByRole('button', { name: 'Leave' }).click();
+    await state('left');
+    expect(await fact('slice')).toBe('none');
+    expect(await page.getByRole('button', { name: 'Join' }).isEnabled()).toBe(true);
+    await page.close();
+  }, 60_000);
+
+  it('finds a coordinator again that was lost, with the slice that it still has', async () => {
+    const flags = ['--port', `${await freePort()}`, '--workers', '1'];
+    const first = startCoordinator(flags);
+    const { url } = await first.message('listening');
+    const { page, state } = await openWorkerPage(browser, url, { token: TOKEN });
+    await state('ready');
+    const read: string[] = [];
+    page.on('request', (request) => read.push(request.url()));
+    first.signal('SIGKILL');
+    await state('connecting');
+    const second = startCoordinator(flags);
+    await second.message('ready');
+    await state('ready');
+    const client = await connect(url, TOKEN);
+    await expectRecordedTokens(client, 8);
+    client.close();
+    expect(read.filter((address) => address.includes('/v1/model/'))).toEqual([]);
+    await page.close();
+  }, 60_000);
+
+  it('fits a phone, and names its fields', async () => {
+    const { url } = await startCoordinator(['--port', '0', '--workers', '1']).message('listening');
+    const { page, complaints } = await openWorkerPage(browser, url, { token: TOKEN, join: false });
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    expect(overflow).toBeLessThanOrEqual(0);
+    for (const input of await page.locator('input').all())
+      expect(await input.evaluate((field: HTMLInputElement) => field.labels?.length)).toBe(1);
+    expect(await page.getByLabel('Token').inputValue()).toBe(TOKEN);
+    expect(await page.getByLabel('Coordinator').inputValue()).toBe(`${url.replace(/^ws/, 'http')}/`);
+    expect(complaints).toEqual([]);
+    await page.close();
+  });
+});
