@@ -26,69 +26,9 @@ interface CoordinatorOptions {
 
 /** `ultramem coordinator`: flags to a validated call of `runCoordinator`. */
 export function coordinatorCommand(): Command {
-  return new Command('coordinator')
+  const command = new Command('coordinator')
     .description(
       'Run the model on top of a memory that workers hold: admits them, cuts the tables over them, routes lookups.',
-    )
-    .addOption(
-      new Option('--model <dir>', 'directory with config.json and model.safetensors')
-        .env('ULTRAMEM_MODEL')
-        .makeOptionMandatory(),
-    )
-    .addOption(
-      new Option('--workers <count>', 'wait for so many workers, then cut the memory over them')
-        .env('ULTRAMEM_WORKERS')
-        .makeOptionMandatory(),
-    )
-    .addOption(
-      new Option('--host <address>', 'listen there; beyond loopback a token is required')
-        .env('ULTRAMEM_HOST')
-        .default('127.0.0.1'),
-    )
-    .addOption(
-      new Option('--port <number>', 'listen there; 0 picks a free port and prints the URL')
-        .env('ULTRAMEM_PORT')
-        .default(`${DEFAULT_PORT}`),
-    )
-    .addOption(
-      new Option('--token-file <file>', 'file with a token in its first line; who joins must know it').env(
-        'ULTRAMEM_TOKEN_FILE',
-      ),
-    )
-    .addOption(
-      new Option(
-        '--allow-origin <origins>',
-        'origins of web pages elsewhere that may join as workers, such as https://example.org',
-      )
-        .env('ULTRAMEM_ALLOW_ORIGIN')
-        .default('', 'pages of this coordinator only'),
-    )
-    .addOption(
-      new Option('--partition <kind>', 'slots, columns, grid:RxC or auto')
-        .env('ULTRAMEM_PARTITION')
-        .default('auto'),
-    )
-    .addOption(
-      new Option('--keys <place>', 'who scores keys: coordinator, workers, or auto by measured cost')
-        .env('ULTRAMEM_KEYS')
-        .default('auto'),
-    )
-    .addOption(
-      new Option('--lookup-timeout <seconds>', 'a lookup fails when a worker has not answered by then')
-        .env('ULTRAMEM_LOOKUP_TIMEOUT')
-        .default('10'),
-    )
-    .addOption(new Option('--backend <name>', BACKEND_HELP).env('ULTRAMEM_BACKEND').default('auto'))
-    .addOption(
-      new Option(
-        '--device <name>',
-        'which of several: gpu:1 for tensorflow, part of its name for webgpu',
-      ).env('ULTRAMEM_DEVICE'),
-    )
-    .addOption(
-      new Option('--threads <count>', 'of the native kernels (default: one per core)').env(
-        'ULTRAMEM_THREADS',
-      ),
     )
     .addHelpText(
       'after',
@@ -112,4 +52,46 @@ export function coordinatorCommand(): Command {
         threads: options.threads === undefined ? null : wholeNumber('--threads', 1, 1024)(options.threads),
       });
     });
+  for (const option of coordinatorOptions()) command.addOption(option);
+  return command;
+}
+
+function coordinatorOptions(): Option[] {
+  return [
+    new Option('--model <dir>', 'directory with config.json and model.safetensors')
+      .env('ULTRAMEM_MODEL')
+      .makeOptionMandatory(),
+    new Option('--workers <count>', 'wait for so many workers, then cut the memory over them')
+      .env('ULTRAMEM_WORKERS')
+      .makeOptionMandatory(),
+    new Option('--host <address>', 'listen there; beyond loopback a token is required')
+      .env('ULTRAMEM_HOST')
+      .default('127.0.0.1'),
+    new Option('--port <number>', 'listen there; 0 picks a free port and prints the URL')
+      .env('ULTRAMEM_PORT')
+      .default(`${DEFAULT_PORT}`),
+    new Option('--token-file <file>', 'file with a token in its first line; who joins must know it').env(
+      'ULTRAMEM_TOKEN_FILE',
+    ),
+    new Option(
+      '--allow-origin <origins>',
+      'origins of web pages elsewhere that may join as workers, such as https://example.org',
+    )
+      .env('ULTRAMEM_ALLOW_ORIGIN')
+      .default('', 'pages of this coordinator only'),
+    new Option('--partition <kind>', 'slots, columns, grid:RxC or auto')
+      .env('ULTRAMEM_PARTITION')
+      .default('auto'),
+    new Option('--keys <place>', 'who scores keys: coordinator, workers, or auto by measured cost')
+      .env('ULTRAMEM_KEYS')
+      .default('auto'),
+    new Option('--lookup-timeout <seconds>', 'a lookup fails when a worker has not answered by then')
+      .env('ULTRAMEM_LOOKUP_TIMEOUT')
+      .default('10'),
+    new Option('--backend <name>', BACKEND_HELP).env('ULTRAMEM_BACKEND').default('auto'),
+    new Option('--device <name>', 'which of several: gpu:1 for tensorflow, part of its name for webgpu').env(
+      'ULTRAMEM_DEVICE',
+    ),
+    new Option('--threads <count>', 'of the native kernels (default: one per core)').env('ULTRAMEM_THREADS'),
+  ];
 }
