@@ -38,8 +38,8 @@ function tryOut(): Promise<TensorflowProbe> {
   return new Promise((resolve) => {
     execFile(process.execPath, [verify], { timeout: 60_000 }, (error, stdout, stderr) => {
       if (error !== null) {
-        const last = stderr.trim().split('\n').at(-1) ?? '';
-        resolve({ available: false, why: `TensorFlow does not start: ${last}`, remedy: setupCommand() });
+        const reason = /Error: (.+)/.exec(stderr)?.[1] ?? error.message.split('\n')[0];
+        resolve({ available: false, why: `TensorFlow does not start: ${reason}`, remedy: setupCommand() });
         return;
       }
       const detail = stdout.trim().split('\n').at(-1) ?? '';
