@@ -1,17 +1,29 @@
 import { assert } from '@ultramem/invariant';
 import type { GridRequest, Kernels } from '@ultramem/kernels';
-import { type Selection, SIDES } from '@ultramem/ultramem';
+import { comesBefore, type Selection, SIDES } from '@ultramem/ultramem';
+import type { Binding } from './binding.ts';
+import { type GridHead, gridHead, largestCandidate } from './grid-head.ts';
+import { type BestPlaces, bestPlacesOnDevice, GridScratch } from './grid-places.ts';
+
+/** From this many places on the device chooses; a single grid is smaller than its way there. */
+const DEVICE_PLACES = 1e5;
+/** Places that one call holds in f64: 64 MB. */
+const PLACES_MAX = 8e6;
 
 /**
  * The best k of every k x k grid (SEMANTICS 4.4), equal to the reference's to the last bit. All places are scored with the
  * sum of the cores; what comes within rounding of the best k is scored again core by core, in the order of the reference.
- * On the host: a grid is smaller than its way to a device.
  *
- * @param reference for Memory+, whose grid has one addition a place, and where numbers are not finite
+ * @param reference for Memory+, whose grid has one addition a place, and for numbers that are not finite
  * @throws OperatingError NON_FINITE_SCORE when a grid score is NaN
  */
-export async function selectGrid(reference: Kernels['selectGrid'], request: GridRequest): Promise<Selection> {
-  const { candidates, headCount, keyCount, rank, cores, coreCount } = request;
+export async function selectGrid(
+  binding: Binding,
+  breathe: () => Promise<void>,
+  reference: Kernels['selectGrid'],
+  request: GridRequest,
+): Promise<Selection> {
+  const { candidates, headCount, rank, cores, coreCount } = request;
   const { tokenCount, perSide: k, index, refined } = candidates;
   if (cores === null) return reference(request);
   assert(
@@ -28,146 +40,84 @@ export async function selectGrid(reference: Kernels['selectGrid'], request: Grid
     scores: new Float32Array(entries * coreCount),
     rankScore: new Float32Array(entries),
   };
-  const heads = Array.from({ length: headCount }, (_, head) => headCores(request, cores, head));
-  const grid = new Grid(k, rank);
-  for (let list = 0; list < tokenCount * headCount; list++) {
-    const { summed, magnitude, perCore } = heads[list % headCount];
-    const rowAt = list * SIDES * k;
-    const rows = refined.subarray(rowAt * rank, (rowAt + k) * rank);
-    const columns = refined.subarray((rowAt + k) * rank, (rowAt + 2 * k) * rank);
-    const bound =
-      2 ** -51 * (coreCount + 2 * rank + 6) * magnitude * largestRow(rows, rank) * largestRow(columns, rank);
-    if (!Number.isFinite(bound)) return reference(request);
-    const winners = grid.best(rows, columns, summed, perCore, 2 * bound);
-    for (const [j, { position, total, scores }] of winners.entries()) {
-      const entry = list * k + j;
-      selection.virtualIndex[entry] =
-        index[rowAt + Math.floor(position / k)] * keyCount + index[rowAt + k + (position % k)];
-      selection.rankScore[entry] = total;
-      selection.scores.set(scores, entry * coreCount);
-    }
+  const heads = Array.from({ length: headCount }, (_, head) => gridHead(request, cores, head));
+  const scratch = new GridScratch(k, rank);
+  const step = Math.max(1, Math.floor(PLACES_MAX / Math.max(1, headCount * k * k)));
+  for (let first = 0; first < tokenCount; first += step) {
+    if (first > 0) await breathe();
+    const count = Math.min(step, tokenCount - first);
+    const onDevice = count * headCount * k * k >= DEVICE_PLACES;
+    const chosen = onDevice ? bestPlacesOnDevice(binding, request, heads, first, count) : null;
+    for (let list = first * headCount; list < (first + count) * headCount; list++)
+      if (!selectList(request, heads[list % headCount], list, chosen, scratch, selection))
+        return reference(request);
   }
   return selection;
 }
 
-/** The cores of a head, their sum, and what bounds a score relative to its row's and column's absolute sums. */
-interface HeadCores {
-  perCore: Float32Array[]; // [rank, rank] each
-  summed: Float64Array; // [rank, rank]
-  magnitude: number;
+/** @returns false where numbers are not finite */
+function selectList(
+  { candidates: { perSide: k, index, refined }, keyCount, rank, coreCount }: GridRequest,
+  head: GridHead,
+  list: number,
+  chosen: BestPlaces | null,
+  scratch: GridScratch,
+  into: Selection,
+): boolean {
+  const rowAt = list * SIDES * k;
+  const rows = refined.subarray(rowAt * rank, (rowAt + k) * rank);
+  const columns = refined.subarray((rowAt + k) * rank, (rowAt + 2 * k) * rank);
+  const terms = coreCount + 2 * rank + 6;
+  const bound =
+    2 ** -51 * terms * head.magnitude * largestCandidate(rows, rank) * largestCandidate(columns, rank);
+  if (!Number.isFinite(bound)) return false;
+  let winners = chosen === null ? null : rankPlaces(head, rows, columns, chosen.places(list), k);
+  if (winners === null || !chosen?.isComplete(list, winners.total[winners.best[k - 1]], bound))
+    winners = rankPlaces(head, rows, columns, scratch.places(rows, columns, head.summed, 2 * bound), k);
+  const { place, total, scores, best } = winners;
+  for (let j = 0; j < k; j++) {
+    const entry = list * k + j;
+    const [row, column] = [Math.floor(place[best[j]] / k), place[best[j]] % k];
+    into.virtualIndex[entry] = index[rowAt + row] * keyCount + index[rowAt + k + column];
+    into.rankScore[entry] = total[best[j]];
+    for (let c = 0; c < coreCount; c++) into.scores[entry * coreCount + c] = scores[best[j] * coreCount + c];
+  }
+  return true;
 }
 
-function headCores(
-  { headCount, rank, coreCount }: GridRequest,
-  cores: Float32Array,
-  head: number,
-): HeadCores {
-  const size = rank * rank;
-  const perCore = Array.from({ length: coreCount }, (_, c) =>
-    cores.subarray((c * headCount + head) * size, (c * headCount + head + 1) * size),
-  );
-  const summed = new Float64Array(size);
-  let magnitude = 0;
-  for (const core of perCore) {
-    for (let i = 0; i < size; i++) summed[i] += core[i];
-    magnitude += core.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
-  }
-  return { perCore, summed, magnitude };
-}
-
-/** Greatest sum of the absolute refined scores of one candidate; NaN when one is. */
-function largestRow(refined: Float32Array, rank: number): number {
-  let largest = 0;
-  for (let at = 0; at < refined.length; at += rank) {
-    let sum = 0;
-    for (let r = 0; r < rank; r++) sum += Math.abs(refined[at + r]);
-    largest = Math.max(largest, sum);
-  }
-  return largest;
-}
-
-interface Winner {
-  position: number;
-  total: number;
-  scores: number[]; // per core
-}
-
-/** Scratch space for the grids of one call. */
-class Grid {
-  readonly #k: number;
-  readonly #rank: number;
-  readonly #scores: Float64Array; // [k, k] with the summed cores
-  readonly #best: Float64Array; // the k best of them so far, best first
-  readonly #columns: Float64Array; // [rank, k]
-
-  constructor(k: number, rank: number) {
-    this.#k = k;
-    this.#rank = rank;
-    this.#scores = new Float64Array(k * k);
-    this.#best = new Float64Array(k);
-    this.#columns = new Float64Array(rank * k);
-  }
-
-  /** @param slack how far a place may lie below the k-th best with the summed cores and still be among the best k */
-  best(
-    rows: Float32Array,
-    columns: Float32Array,
-    summed: Float64Array,
-    perCore: Float32Array[],
-    slack: number,
-  ): Winner[] {
-    const scores = this.#scores;
-    this.#fill(rows, columns, summed);
-    const least = this.#kthBest() - slack;
-    const winners: Winner[] = [];
-    for (let position = 0; position < scores.length; position++)
-      if (scores[position] >= least) winners.push(this.#exact(rows, columns, perCore, position));
-    // A stable sort of places in rising order: equal totals stay in the order of their places.
-    return winners.sort((a, b) => b.total - a.total).slice(0, this.#k);
-  }
-
-  #fill(rows: Float32Array, columns: Float32Array, summed: Float64Array): void {
-    const [k, rank, scores, turned] = [this.#k, this.#rank, this.#scores, this.#columns];
-    for (let b = 0; b < k; b++) for (let s = 0; s < rank; s++) turned[s * k + b] = columns[b * rank + s];
-    scores.fill(0);
-    for (let a = 0; a < k; a++)
-      for (let s = 0; s < rank; s++) {
-        let bent = 0;
-        for (let r = 0; r < rank; r++) bent += rows[a * rank + r] * summed[r * rank + s];
-        const [at, from] = [a * k, s * k];
-        for (let b = 0; b < k; b++) scores[at + b] += bent * turned[from + b];
-      }
-  }
-
-  #kthBest(): number {
-    const [k, scores, best] = [this.#k, this.#scores, this.#best];
-    best.fill(Number.NEGATIVE_INFINITY);
-    for (let i = 0; i < scores.length; i++) {
-      const score = scores[i];
-      if (score <= best[k - 1]) continue;
-      let place = k - 1;
-      for (; place > 0 && best[place - 1] < score; place--) best[place] = best[place - 1];
-      best[place] = score;
-    }
-    return best[k - 1];
-  }
-
-  /** One place, core by core: `Σ_s (Σ_r row_r core_rs) column_s`. */
-  #exact(rows: Float32Array, columns: Float32Array, perCore: Float32Array[], position: number): Winner {
-    const [k, rank] = [this.#k, this.#rank];
-    const [rowAt, columnAt] = [Math.floor(position / k) * rank, (position % k) * rank];
-    let total = 0;
-    const scores: number[] = [];
-    for (const core of perCore) {
+/**
+ * Scores places core by core, `Σ_s (Σ_r row_r core_rs) column_s`, and finds the best k of them.
+ *
+ * @param place at least k, numbered row by row
+ */
+function rankPlaces(
+  { perCore, rank }: GridHead,
+  rows: Float32Array,
+  columns: Float32Array,
+  place: ArrayLike<number>,
+  k: number,
+) {
+  const coreCount = perCore.length;
+  const total = new Float64Array(place.length);
+  const scores = new Float64Array(place.length * coreCount);
+  const best = new Uint32Array(k);
+  for (let i = 0; i < place.length; i++) {
+    const [rowAt, columnAt] = [Math.floor(place[i] / k) * rank, (place[i] % k) * rank];
+    for (let c = 0; c < coreCount; c++) {
+      const core = perCore[c];
       let score = 0;
       for (let s = 0; s < rank; s++) {
         let bent = 0;
         for (let r = 0; r < rank; r++) bent += rows[rowAt + r] * core[r * rank + s];
         score += bent * columns[columnAt + s];
       }
-      scores.push(score);
-      total += score;
+      scores[i * coreCount + c] = score;
+      total[i] += score;
     }
-    return { position, total, scores };
+    let at = Math.min(i, k);
+    for (; at > 0 && comesBefore(total[i], place[i], total[best[at - 1]], place[best[at - 1]]); at--)
+      if (at < k) best[at] = best[at - 1];
+    if (at < k) best[at] = i;
   }
+  return { place, total, scores, best };
 }

@@ -29,7 +29,8 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
   const binding = loadBinding(parseDevice(options.device ?? null));
   const breathe = options.breathe ?? (async () => {});
   const reference = createReferenceKernels();
-  const grid: Kernels['selectGrid'] = (request) => selectGrid(reference.selectGrid, request);
+  const grid: Kernels['selectGrid'] = (request) =>
+    selectGrid(binding, breathe, reference.selectGrid, request);
   return {
     backend: 'tensorflow',
     loadMatrix: (source) => loadMatrix(binding, source),
