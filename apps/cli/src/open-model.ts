@@ -17,10 +17,10 @@ export async function openModel(
   backend: Backend | 'auto' = 'auto',
   onProgress: (loaded: number, total: number) => void = () => {},
 ): Promise<OpenModel> {
+  const kernels = await openBackend({ backend });
   const directory = fileDirectory(path);
   const checkpoint = await openCheckpoint(directory, { parts: 'all' });
   const tokenizer = await openTokenizer(directory, checkpoint.config.vocabSize);
-  const kernels = await openBackend({ backend });
   const dense = await loadDense(checkpoint, kernels, onProgress);
   const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
   const lookUp = await createLocalLookup({ checkpoint, kernels, memoryLayers });

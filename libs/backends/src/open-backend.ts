@@ -2,6 +2,7 @@ import { systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
 import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
 import { createNativeKernels, probeNative } from '@ultramem/kernels-native';
+import { createTensorflowKernels, probeTensorflow } from '@ultramem/kernels-tensorflow';
 import type { Backend } from './backend-name.ts';
 import { chooseBackend } from './choose-backend.ts';
 import { probeBackends } from './probe-backends.ts';
@@ -31,12 +32,14 @@ export async function openBackend(options: BackendOptions): Promise<Kernels> {
   return open(backend, options);
 }
 
-async function open(backend: Backend, { threads }: BackendOptions): Promise<Kernels> {
+async function open(backend: Backend, { device, threads }: BackendOptions): Promise<Kernels> {
   switch (backend) {
     case 'native':
       refuseAbsent(backend, probeNative());
       return createNativeKernels(threads === null || threads === undefined ? {} : { threads });
     case 'tensorflow':
+      refuseAbsent(backend, await probeTensorflow());
+      return createTensorflowKernels({ device: device ?? null, breathe: systemClock.breathe });
     case 'webgpu':
       throw new OperatingError(
         'BACKEND_UNAVAILABLE',

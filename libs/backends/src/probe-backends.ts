@@ -1,4 +1,5 @@
 import { probeNative } from '@ultramem/kernels-native';
+import { probeTensorflow } from '@ultramem/kernels-tensorflow';
 import type { BackendProbe } from './choose-backend.ts';
 
 const LATER = { available: false as const, why: 'not in this build', remedy: 'build again later' };
@@ -9,7 +10,10 @@ type Probe = { available: true; detail: string } | { available: false; why: stri
 export async function probeBackends(): Promise<BackendProbe[]> {
   return [
     { backend: 'native', ...placed(probeNative(), () => false) },
-    { backend: 'tensorflow', ...LATER },
+    {
+      backend: 'tensorflow',
+      ...placed(await probeTensorflow(), (detail) => detail.includes('GPU')),
+    },
     { backend: 'webgpu', ...LATER },
     { backend: 'reference', available: true, detail: 'plain TypeScript, one core a process', onGpu: false },
   ];

@@ -85,7 +85,7 @@ async function runCases(
 
 /** A file that cannot be cut over so many workers, or cannot be read, is a failed case; the others still run. */
 function failedCase(file: string, error: unknown): VerifyCase[] {
-  if (!(error instanceof OperatingError)) throw error;
+  if (!(error instanceof OperatingError) || error.code === 'BACKEND_UNAVAILABLE') throw error;
   return [
     {
       name: file.replace(/\.safetensors$/, ''),

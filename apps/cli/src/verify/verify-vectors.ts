@@ -62,8 +62,8 @@ export async function verifyVectorFile(
   const modelPath = await mkdtemp(join(tmpdir(), 'ultramem-verify-'));
   try {
     for (const [fileName, content] of files) await writeFile(join(modelPath, fileName), content);
-    const checkpoint = await openCheckpoint(fileDirectory(modelPath), { parts: 'memory' });
     const kernels = await openBackend({ backend: shape.backends[0] });
+    const checkpoint = await openCheckpoint(fileDirectory(modelPath), { parts: 'memory' });
     const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
     try {
       if (shape.workers === 0) {
