@@ -33,6 +33,7 @@ async function main(args: readonly string[]): Promise<number> {
   const stop = (): void => void context.close().finally(() => process.exit(130));
   process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
+    await context.kernels(); // a backend that is not there ends it all
     for (const name of options.names) {
       progress(`${name} ...`);
       const benchCase = CASES.find((candidate) => candidate.name === name)!;

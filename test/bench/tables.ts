@@ -12,9 +12,10 @@ const HEADINGS = [
   'ratio',
   'goal',
   'verdict',
+  'note',
 ];
 
-/** For people at a terminal: one line a row, spreads in brackets (10 % to 90 %), what is behind open verdicts at the end. */
+/** For people at a terminal: one line a row, spreads in brackets (10 % to 90 %). */
 export function textTable(rows: readonly Row[], machine: string): string {
   const cells = [HEADINGS, ...rows.map(cellsOf)];
   const widths = HEADINGS.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)));
@@ -37,7 +38,7 @@ export function markdownTable(rows: readonly Row[], machine: string): string {
 function cellsOf(row: Row): string[] {
   return [
     row.case,
-    row.note === null ? row.what : `${row.what} (${row.note})`,
+    row.what,
     row.batch === null ? '' : `${row.batch}`,
     row.dtype?.toLowerCase() ?? '',
     row.workers > 0 ? `${row.backend}, ${row.workers} workers` : row.backend,
@@ -47,6 +48,7 @@ function cellsOf(row: Row): string[] {
     row.ratio === null ? '' : `${digits(row.ratio)}x${range(row.ratioP10, row.ratioP90)}`,
     row.goal === null ? '' : `${digits(row.goal)}x`,
     verdict(row),
+    row.note ?? '',
   ];
 }
 
