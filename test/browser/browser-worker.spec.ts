@@ -1,10 +1,19 @@
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { fileURLToPath } from 'node:url';
 import type { Client } from '@ultramem/client';
 import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { eventually, processesOfSpec } from '../e2e/processes.ts';
 import { connect, freePort, MODEL } from '../e2e/programs.ts';
-import { CHROMIUM, hasChromium, openBrowser, openWorkerPage, type WorkerPage } from './open-browser.ts';
+import {
+  CHROMIUM,
+  hasChromium,
+  openBrowser,
+  openWorkerPage,
+  pageOf,
+  type WorkerPage,
+} from './open-browser.ts';
 
 const TOKEN = 'token-of-the-browser-spec';
 const recorded = JSON.parse(readFileSync(`${MODEL}/io.json`, 'utf8')) as {
@@ -50,7 +59,7 @@ describe.skipIf(!hasChromium)(`a page in ${CHROMIUM} as a worker`, () => {
         const worker = ['--model', MODEL, '--coordinator', url, '--token-file', tokenFile];
         processes.start(`node-${i}`, ['worker', ...worker, '--id', `node-${i}`]);
       }
-      tab = await openWorkerPage(browser, url, { token: TOKEN });
+      tab = await openWorkerPage(browser, pageOf(url, TOKEN));
       await Promise.all([tab.state('ready'), coordinator.message('ready')]);
       client = await connect(url, TOKEN);
     }, 60_000);
@@ -98,7 +107,7 @@ describe.skipIf(!hasChromium)(`a page in ${CHROMIUM} as a worker`, () => {
         5000,
       );
       await expect(expectRecordedTokens(client, 4)).rejects.toMatchObject({ code: 'SHARD_UNAVAILABLE' });
-      tab = await openWorkerPage(browser, url, { token: TOKEN });
+      tab = await openWorkerPage(browser, pageOf(url, TOKEN));
       await tab.state('ready');
       await expectRecordedTokens(client, 8);
     }, 60_000);
@@ -106,7 +115,7 @@ describe.skipIf(!hasChromium)(`a page in ${CHROMIUM} as a worker`, () => {
 
   it('says what is wrong, and can be corrected', async () => {
     const { url } = await startCoordinator(['--port', '0', '--workers', '1']).message('listening');
-    const { page, fact, state } = await openWorkerPage(browser, url, { token: 'another' });
+    const { page, fact, state } = await openWorkerPage(browser, pageOf(url, 'another'));
     await state('failed');
     expect(await page.getByRole('alert').innerText()).toContain('UNAUTHORIZED');
     await page.getByLabel('Token').fill(TOKEN);
@@ -134,7 +143,7 @@ describe.skipIf(!hasChromium)(`a page in ${CHROMIUM} as a worker`, () => {
     const flags = ['--port', `${await freePort()}`, '--workers', '1'];
     const first = startCoordinator(flags);
     const { url } = await first.message('listening');
-    const { page, state } = await openWorkerPage(browser, url, { token: TOKEN });
+    const { page, state } = await openWorkerPage(browser, pageOf(url, TOKEN));
     await state('ready');
     const read: string[] = [];
     page.on('request', (request) => read.push(request.url()));
@@ -150,9 +159,25 @@ describe.skipIf(!hasChromium)(`a page in ${CHROMIUM} as a worker`, () => {
     await page.close();
   }, 60_000);
 
+  it('joins from a page of another origin where that is allowed, and is refused elsewhere', async () => {
+    const [allowed, other] = [await servePage(), await servePage()];
+    const flags = ['--port', '0', '--workers', '1', '--allow-origin', allowed];
+    const { url } = await startCoordinator(flags).message('listening');
+    const fragment = `#token=${TOKEN}&coordinator=${encodeURIComponent(url)}`;
+    const refused = await openWorkerPage(browser, `${other}/${fragment}`);
+    const { page, state } = await openWorkerPage(browser, `${allowed}/${fragment}`);
+    await state('ready');
+    const client = await connect(url, TOKEN);
+    await expectRecordedTokens(client, 8);
+    client.close();
+    await refused.state('failed');
+    expect(await refused.fact('error')).toMatch(/^CONNECT_FAILED: .* --allow-origin/);
+    await Promise.all([page.close(), refused.page.close()]);
+  }, 60_000);
+
   it('fits a phone, and names its fields', async () => {
     const { url } = await startCoordinator(['--port', '0', '--workers', '1']).message('listening');
-    const { page, complaints } = await openWorkerPage(browser, url, { token: TOKEN, join: false });
+    const { page, complaints } = await openWorkerPage(browser, pageOf(url, TOKEN), { join: false });
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     expect(overflow).toBeLessThanOrEqual(0);
     for (const input of await page.locator('input').all())
@@ -163,3 +188,21 @@ describe.skipIf(!hasChromium)(`a page in ${CHROMIUM} as a worker`, () => {
     await page.close();
   });
 });
+
+/** The built page from a server of its own, and so of another origin. */
+async function servePage(): Promise<string> {
+  const folder = fileURLToPath(new URL('../../apps/browser-worker/dist/', import.meta.url));
+  const types = { html: 'text/html', js: 'text/javascript', css: 'text/css', svg: 'image/svg+xml' };
+  const server = createServer((request, response) => {
+    const name = request.url === '/' ? 'index.html' : (request.url ?? '').slice(1);
+    response.setHeader('content-type', types[name.split('.').at(-1) as keyof typeof types] ?? 'text/plain');
+    response.end(readFileSync(folder + name));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const address = server.address();
+  return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`;
+}

@@ -30,11 +30,16 @@ export interface WorkerPage {
   state(name: string): Promise<void>;
 }
 
-/** The page that a coordinator serves, filled in by its fragment; `join` presses the button. */
+/** Where a coordinator serves the page, with a fragment that fills it in. */
+export function pageOf(coordinatorUrl: string, token: string): string {
+  return `${coordinatorUrl.replace(/^ws/, 'http')}/worker/#token=${token}`;
+}
+
+/** Opens the page; `join` presses the button. */
 export async function openWorkerPage(
   browser: Browser,
-  coordinatorUrl: string,
-  { token, join = true }: { token: string; join?: boolean },
+  address: string,
+  { join = true }: { join?: boolean } = {},
 ): Promise<WorkerPage> {
   const page = await browser.newPage({ viewport: { width: 360, height: 740 } });
   const complaints: string[] = [];
@@ -42,7 +47,7 @@ export async function openWorkerPage(
     if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
   });
   page.on('pageerror', (error) => complaints.push(String(error)));
-  await page.goto(`${coordinatorUrl.replace(/^ws/, 'http')}/worker/#token=${token}`);
+  await page.goto(address);
   if (join) await page.getByRole('button', { name: 'Join' }).click();
   return {
     page,

@@ -33,6 +33,8 @@ export interface Session {
 
 /** A page is there for as long as its reader likes: it looks for a lost coordinator this long. */
 const CONNECT_TIMEOUT_MS = 24 * 3_600_000;
+/** From the first failure that a lost device causes until the browser reports it lost. */
+const LOST_WITHIN_MS = 2000;
 const SOFTWARE = 'ultramem-browser/0.1.0';
 
 /** Joins a cluster for as long as the page is open: loses and regains the coordinator, and the device. */
@@ -147,8 +149,14 @@ class PageSession {
         if (event.kind === 'state' && this.#device === device) this.#to(event.state, event.reason);
         else this.#onChange();
       },
-      onDefect: (error) => this.#fail(error),
+      onDefect: (error) => void this.#onDefect(error, device),
     });
+  }
+
+  /** A device that is lost fails what it was computing, a moment before it says so. */
+  async #onDefect(error: unknown, device: Device): Promise<void> {
+    const pause = new Promise<null>((resolve) => browserClock.after(LOST_WITHIN_MS, () => resolve(null)));
+    if ((await Promise.race([device.lost, pause])) === null) this.#fail(error);
   }
 
   #fail(error: unknown): void {

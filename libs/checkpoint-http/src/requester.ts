@@ -97,6 +97,6 @@ function unauthorized(url: string, status: number): Error {
 function gaveUp(url: string, { message }: Interruption): Error {
   return codedError(
     'CONNECT_FAILED',
-    `${url} was asked for ${TRIES} times in vain (${message}); expected a coordinator there, which lets this page read its model; start it, or correct the address`,
+    `${url} was asked for ${TRIES} times in vain (${message}); expected a coordinator there that lets this page in; start it, correct the address, or start it with --allow-origin`,
   );
 }
