@@ -1,0 +1,6 @@
+export {
+  openWebgpuDevice,
+  probeWebgpu,
+  type WebgpuDevice,
+  type WebgpuProbe,
+} from './open-webgpu-device.ts';

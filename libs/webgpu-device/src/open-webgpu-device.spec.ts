@@ -1,0 +1,64 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { openWebgpuDevice, probeWebgpu } from './open-webgpu-device.ts';
+
+const probe = await probeWebgpu();
+
+it('says what is here, or what mends it', () => {
+  if (probe.available) expect(probe.detail).not.toBe('');
+  else {
+    expect(probe.why).not.toBe('');
+    expect(probe.remedy).toMatch(/install/);
+  }
+});
+
+it('refuses an adapter that is not there', async () => {
+  expect(await probeWebgpu({ adapter: 'no such card' })).toMatchObject({ available: false });
+  await expect(openWebgpuDevice({ adapter: 'no such card' })).rejects.toMatchObject({
+    code: 'BACKEND_UNAVAILABLE',
+    message: expect.stringMatching(/^[^;]+; [^;]+; [^;]+$/),
+  });
+});
+
+const title = probe.available ? `on ${probe.detail}` : `without an adapter: ${probe.remedy}`;
+describe.skipIf(!probe.available)(title, () => {
+  it('gives a device with the limits of its adapter, and takes it back', async () => {
+    const { device, description, close } = await openWebgpuDevice();
+    expect(probe).toMatchObject({ detail: description });
+    expect(device.limits.maxStorageBufferBindingSize).toBeGreaterThanOrEqual(128 * 2 ** 20);
+    close();
+    expect(await device.lost).toMatchObject({ reason: 'destroyed' });
+  });
+
+  it('leaves the environment as it was', async () => {
+    const before = { ...process.env };
+    (await openWebgpuDevice()).close();
+    expect({ ...process.env }).toEqual(before);
+  });
+
+  it.each(['opened.close();', 'opened.close(); gc();', ''])(
+    'lets the process end by itself after "%s"',
+    (end) => {
+      const source = fileURLToPath(new URL('open-webgpu-device.ts', import.meta.url));
+      const program = `
+      import { openWebgpuDevice } from ${JSON.stringify(source)};
+      const opened = await openWebgpuDevice();
+      ${end}`;
+      const { status, signal } = spawnSync(
+        process.execPath,
+        [
+          '--expose-gc',
+          '--conditions=@ultramem/source',
+          '--import',
+          'tsx',
+          '--input-type=module',
+          '-e',
+          program,
+        ],
+        { encoding: 'utf8' },
+      );
+      expect({ status, signal }).toEqual({ status: 0, signal: null });
+    },
+  );
+});

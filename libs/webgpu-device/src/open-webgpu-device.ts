@@ -1,0 +1,53 @@
+/// <reference types="@webgpu/types" />
+import { findAdapter, NoAdapter } from './find-adapter.ts';
+
+export interface WebgpuDevice {
+  device: GPUDevice;
+  /** Name of the adapter, with "(software)" where the CPU plays the GPU. */
+  description: string;
+  /** Gives the device back; then nothing keeps the process alive. */
+  close(): void;
+}
+
+/** What buffers and shaders of large tables need; everything else keeps its default. */
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupsPerDimension',
+] as const;
+
+/**
+ * A device with all that its adapter can give.
+ *
+ * @param options.adapter part of an adapter's name; without it the first hardware adapter, else a software driver
+ * @throws OperatingError BACKEND_UNAVAILABLE
+ */
+export async function openWebgpuDevice(options: { adapter?: string } = {}): Promise<WebgpuDevice> {
+  const { adapter, description } = await findAdapter(options.adapter ?? null);
+  const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]]));
+  const device = await adapter.requestDevice({ requiredLimits });
+  return { device, description, close: () => device.destroy() };
+}
+
+export type WebgpuProbe =
+  | {
+      available: true;
+      detail: string /** Imitated by the CPU: slower than everything else. */;
+      isSoftware: boolean;
+    }
+  | { available: false; why: string; remedy: string };
+
+/** Whether this machine has WebGPU, and on what. */
+export async function probeWebgpu(options: { adapter?: string } = {}): Promise<WebgpuProbe> {
+  try {
+    const { description, isSoftware } = await findAdapter(options.adapter ?? null);
+    return { available: true, detail: description, isSoftware };
+  } catch (error) {
+    if (error instanceof NoAdapter) return { available: false, why: error.why, remedy: error.remedy };
+    throw error;
+  }
+}
