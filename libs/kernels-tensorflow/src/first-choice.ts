@@ -9,8 +9,14 @@ import { boolOf, type TensorId, type Tensors, TYPE, typeOf, withTensors } from '
 
 /** Keys taken beyond the best `k`, so that rounding near the edge decides nothing. */
 const MARGIN = 16;
-/** GPUs may cut the factors of an f32 product to TF32, 11 bits each. */
-const TF32_ROUNDING = 2 ** -9;
+/**
+ * Greatest error of an f32 dot product relative to the norms of its factors: rounding of the folded keys and of the sum in
+ * any order; on a GPU, factors cut to TF32 (11 bits) and sums that are cut rather than rounded.
+ */
+function relativeError(width: number, onGpu: boolean): number {
+  const rounding = 1.01 * (width + 4) * 2 ** -24;
+  return onGpu ? 2 * rounding + 2 ** -9 : rounding;
+}
 
 /** More keys than are asked for, with their exact refined scores, and what is known about the others. */
 export interface FirstChoice {
@@ -59,7 +65,7 @@ export function firstChoice(
       sums: refinedSums(tensors, keys, request, place),
     };
   });
-  const inexact = binding.isUsingGpuDevice() ? TF32_ROUNDING : 0;
+  const error = relativeError(width, binding.isUsingGpuDevice());
   return {
     perList,
     candidates(token, list) {
@@ -81,8 +87,8 @@ export function firstChoice(
       const row = list * tokenCount + token;
       const scale = queries.scale[row] * folded.scale[list];
       const norm = queries.norm[row] * queries.scale[row];
-      // Rounding of the folded keys, of the sum in f32 in any order, and products that are taken for zero.
-      const firstBound = norm * folded.normMax[list] * (1.01 * (width + 4) * 2 ** -24 + inexact) + 2 ** -100;
+      // The last term: products so small that they are taken for zero.
+      const firstBound = norm * folded.normMax[list] * error + 2 ** -100;
       // Rounding of the refined scores to f32, below its normal numbers too.
       const refinedBound =
         norm * folded.refinedMax[list] * 1.01 * 2 ** -24 +

@@ -30,30 +30,56 @@ const PIECE_BYTES = 32 * 1024 * 1024;
 
 let tablesMade = 0;
 
+interface ValueShape {
+  dtype: FloatDType;
+  rows: Range;
+  columns: Range;
+  fullWidth: number;
+}
+
 /** A rectangle of a table in its stored dtype, a resource variable on the device. */
 export class TensorflowValues extends Resident implements ValueTable {
   readonly dtype: FloatDType;
   readonly rows: Range;
   readonly columns: Range;
   readonly fullWidth: number;
-  /** Greatest absolute value; infinite where the device's arithmetic would not be exact: for denormal, infinite and NaN values. */
-  readonly largest: number;
+  /** Of what has been written so far. */
+  readonly span: ValueSpan = { largest: 0 };
+  readonly #binding: Binding;
   readonly #variable: TensorId;
 
-  constructor(
-    binding: Binding,
-    variable: TensorId,
-    shape: { dtype: FloatDType; rows: Range; columns: Range; fullWidth: number },
-    largest: number,
-  ) {
-    const { dtype, rows, columns, fullWidth } = shape;
-    super(binding, [variable], rangeLength(rows) * rangeLength(columns) * DTYPE_BYTES[dtype]);
+  constructor(binding: Binding, { dtype, rows, columns, fullWidth }: ValueShape) {
+    const size = [rangeLength(rows), rangeLength(columns)] as const;
+    const variable = createVariable(binding, STORED[dtype], size);
+    super(binding, [variable], size[0] * size[1] * DTYPE_BYTES[dtype]);
     this.dtype = dtype;
     this.rows = rows;
     this.columns = columns;
     this.fullWidth = fullWidth;
-    this.largest = largest;
+    this.#binding = binding;
     this.#variable = variable;
+  }
+
+  /** Greatest absolute value; infinite where the device's arithmetic would not be exact: for denormal, infinite and NaN values. */
+  get largest(): number {
+    return this.span.largest;
+  }
+
+  /** Writes local rows `first ..`, as they are stored. */
+  write(first: number, count: number, bytes: Uint8Array): void {
+    const type = STORED[this.dtype];
+    const shape = [count, rangeLength(this.columns), DTYPE_BYTES[this.dtype]];
+    widenSpan(this.span, this.dtype, bytes);
+    withTensors(this.#binding, (tensors) => {
+      const stored = tensors.bitcast(tensors.bytes(shape, bytes), TYPE.U8, type);
+      const places = tensors.indices(Uint32Array.from({ length: count }, (_, i) => first + i));
+      tensors.runMany(
+        'ResourceScatterUpdate',
+        [typeOf('dtype', type), typeOf('Tindices', TYPE.I64)],
+        [this.#variable, places, stored],
+        0,
+      );
+    });
   }
 
   /** Local rows in their stored dtype, `[local.length, columns]`. */
@@ -101,73 +127,58 @@ export async function loadValues(
   assert(dtype !== 'I64', 'a value table holds floats');
   assert(rows.start <= rows.end && rows.end <= shape[0], 'the rows lie inside the table');
   assert(columns.start <= columns.end && columns.end <= shape[1], 'the columns lie inside the table');
-  const [rowCount, width] = [rangeLength(rows), rangeLength(columns)];
-  const variable = createVariable(binding, STORED[dtype], [rowCount, width]);
-  const rowBytes = Math.max(1, width * DTYPE_BYTES[dtype]);
-  const step = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
-  const span: ValueSpan = { largest: 0 };
-  let table: TensorflowValues | null = null;
+  const table = new TensorflowValues(binding, { dtype, rows, columns, fullWidth: shape[1] });
+  const rowBytes = rangeLength(columns) * DTYPE_BYTES[dtype];
+  const step = Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, rowBytes)));
   try {
-    for (let first = 0; first < rowCount && width > 0; first += step) {
-      const count = Math.min(step, rowCount - first);
-      const piece = { start: rows.start + first, end: rows.start + first + count };
-      const bytes = await readRectangle(source, piece, columns);
-      widenSpan(span, dtype, bytes);
-      writeRows(binding, variable, STORED[dtype], bytes, { first, count, width });
+    for (let start = rows.start; start < rows.end && rowBytes > 0; start += step) {
+      const piece = { start, end: Math.min(start + step, rows.end) };
+      table.write(start - rows.start, rangeLength(piece), await readRectangle(source, piece, columns));
     }
-    table = new TensorflowValues(
-      binding,
-      variable,
-      { dtype, rows, columns, fullWidth: shape[1] },
-      span.largest,
-    );
     return table;
-  } finally {
-    if (table === null)
-      new TensorflowValues(binding, variable, { dtype, rows, columns, fullWidth: shape[1] }, 0).release();
+  } catch (error) {
+    table.release();
+    throw error;
   }
 }
 
-/** A variable of zeros: it has its whole size before the first piece arrives. */
-function createVariable(binding: Binding, type: Type, shape: number[]): TensorId {
+/**
+ * A variable of zeros: it has its whole size before the first piece arrives.
+ *
+ * @throws OperatingError BACKEND_UNAVAILABLE when the device has no room for it
+ */
+function createVariable(binding: Binding, type: Type, shape: readonly [number, number]): TensorId {
+  const name = `ultramem-${process.pid}-${tablesMade++}`;
   return withTensors(binding, (tensors) => {
     const handle = tensors.run(
       'VarHandleOp',
       [
         ...[typeOf('dtype', type), shapeOf('shape', shape)],
-        ...[stringOf('container', ''), stringOf('shared_name', `ultramem-${process.pid}-${tablesMade++}`)],
+        ...[stringOf('container', ''), stringOf('shared_name', name)],
       ],
       [],
     );
     const zero = tensors.cast(tensors.f32([], Float32Array.of(0)), TYPE.F32, type);
-    const zeros = tensors.run(
-      'Fill',
-      [typeOf('T', type), typeOf('index_type', TYPE.I32)],
-      [tensors.i32([2], shape), zero],
-    );
+    const zeros = fill(tensors, type, shape, zero);
     tensors.runMany('AssignVariableOp', [typeOf('dtype', type)], [handle, zeros], 0);
     return tensors.keep(handle);
   });
 }
 
-function writeRows(
-  binding: Binding,
-  variable: TensorId,
-  type: Type,
-  bytes: Uint8Array,
-  { first, count, width }: { first: number; count: number; width: number },
-): void {
-  withTensors(binding, (tensors) => {
-    const elementBytes = bytes.byteLength / (count * width);
-    const stored = tensors.bitcast(tensors.bytes([count, width, elementBytes], bytes), TYPE.U8, type);
-    const places = tensors.indices(Uint32Array.from({ length: count }, (_, i) => first + i));
-    tensors.runMany(
-      'ResourceScatterUpdate',
-      [typeOf('dtype', type), typeOf('Tindices', TYPE.I64)],
-      [variable, places, stored],
-      0,
+function fill(tensors: Tensors, type: Type, shape: readonly [number, number], value: TensorId): TensorId {
+  try {
+    return tensors.run(
+      'Fill',
+      [typeOf('T', type), typeOf('index_type', TYPE.I32)],
+      [tensors.i32([2], shape), value],
     );
-  });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    throw new OperatingError(
+      'BACKEND_UNAVAILABLE',
+      `TensorFlow has no room for a table of ${shape[0]} rows and ${shape[1]} columns (${reason}); expected as much free memory on the device; use more workers, or another backend`,
+    );
+  }
 }
 
 /** The table behind a handle of this backend. */

@@ -8,7 +8,7 @@ export abstract class Resident {
   readonly #bytes: number;
   #tensors: readonly TensorId[] | null;
 
-  /** @param tensors kept by this handle from now on; null ids stand for tensors without elements */
+  /** @param tensors deleted when the handle is released */
   constructor(binding: Binding, tensors: readonly TensorId[], bytes: number) {
     this.#binding = binding;
     this.#tensors = tensors;

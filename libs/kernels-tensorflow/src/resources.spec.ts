@@ -87,7 +87,7 @@ describe.skipIf(absent !== null)(
       expect(process.memoryUsage.rss() - before).toBeLessThan(192 * MIB); // three tables of eight
     }, 120_000);
 
-    it('is not more after a table that cannot be read, and an operation that fails', async () => {
+    it('is not more after a table that cannot be read or is too large, and an operation that fails', async () => {
       const tensors = binding.getNumOfTensors();
       const source = memoryTensor('values', 'F32', [4, 2], normals(8));
       const failing = { ...source, read: () => Promise.reject(new Error('the disk is gone')) };
