@@ -102,7 +102,8 @@ async function findPip() {
 
 async function install(pip, target, requirements) {
   const { status, output } = await run([
-    ...[...pip, 'install', '--quiet', '--no-deps', '--no-compile', '--disable-pip-version-check'],
+    ...[...pip, 'install', '--quiet', '--no-deps', '--no-compile', '--ignore-requires-python'],
+    '--disable-pip-version-check',
     ...[...WHEEL_TAGS, '--target', target, ...requirements],
   ]);
   if (status !== 0)
