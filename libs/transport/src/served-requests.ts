@@ -11,6 +11,7 @@ import {
 import type { AnswerBody, RequestContext } from './channel.ts';
 import type { Connection } from './connection.ts';
 import { failureMessage } from './failure-message.ts';
+import { InFlight } from './in-flight.ts';
 
 /** The peer's requests that are being answered. */
 export interface ServedRequests {
@@ -21,6 +22,7 @@ export interface ServedRequests {
 }
 
 interface Served {
+  readonly id: number;
   isCancelled: boolean;
   actions: (() => void)[];
 }
@@ -33,7 +35,7 @@ export function createServedRequests(options: {
   onDefect: (error: unknown) => void;
 }): ServedRequests {
   const { connection, clock, send, serve, onDefect } = options;
-  const served = new Map<number, Served>();
+  const served = new InFlight<Served>();
 
   const isFull = (): boolean => connection.bufferedBytes > BUFFERED_BYTES_MAX;
   /** Refusals since the peer last read enough. */
@@ -63,11 +65,11 @@ export function createServedRequests(options: {
       if (!entry.isCancelled) send(failureMessage(id, error));
       if (!(error instanceof OperatingError)) onDefect(error);
     }
-    served.delete(id);
+    served.take(id);
   };
   return {
     begin: (request) => {
-      if (served.has(request.id))
+      if (served.get(request.id) !== undefined)
         throw codedError(
           'UNEXPECTED_MESSAGE',
           `request ${request.id} arrived while another one has that id; expected a new id; number requests in order`,
@@ -80,8 +82,8 @@ export function createServedRequests(options: {
         send(failureMessage(request.id, error));
         return;
       }
-      const entry: Served = { isCancelled: false, actions: [] };
-      served.set(request.id, entry);
+      const entry: Served = { id: request.id, isCancelled: false, actions: [] };
+      served.add(entry);
       void run(request, entry);
     },
     cancel: (id) => {
@@ -89,7 +91,7 @@ export function createServedRequests(options: {
       if (entry !== undefined) cancel(entry);
     },
     cancelAll: () => {
-      for (const entry of served.values()) cancel(entry);
+      for (const entry of served.all()) cancel(entry);
     },
   };
 }

@@ -9,11 +9,12 @@ import {
   IN_FLIGHT_MAX,
   type Message,
   type MessageOfKind,
-  type PartOf,
   type RequestKind,
 } from '@ultramem/protocol';
-import type { AnswerBody, RequestBody, RequestOptions } from './channel.ts';
+import { type Alarm, createAlarm } from './alarm.ts';
+import type { AnswerBody, CancelSignal, RequestBody, RequestOptions } from './channel.ts';
 import type { Connection } from './connection.ts';
+import { InFlight } from './in-flight.ts';
 import { overloaded } from './served-requests.ts';
 
 /** Beyond this, timers of common runtimes fire at once. */
@@ -33,19 +34,26 @@ export interface WaitingRequests {
 }
 
 interface Waiting {
-  kind: RequestKind;
-  onAnswer: (message: Message) => void;
-  onPart: (message: Message) => void;
-  reject: (error: unknown) => void;
+  readonly id: number;
+  readonly kind: RequestKind;
+  readonly deadlineAtMs: number;
+  /** What the caller allowed, for the message. */
+  readonly deadlineMs: number;
+  readonly onPart: ((message: Message) => void) | undefined;
+  readonly resolve: (message: Message) => void;
+  readonly reject: (error: unknown) => void;
+  readonly signal: CancelSignal | undefined;
+  readonly onAbort: () => void;
 }
 
 interface Requesting {
   readonly connection: Connection;
   readonly clock: Clock;
   readonly send: (message: Message) => void;
-  readonly waiting: Map<number, Waiting>;
+  readonly waiting: InFlight<Waiting>;
   /** Ids that were given up and may still be answered, oldest first. */
   readonly abandoned: Set<number>;
+  readonly alarm: Alarm;
   lastId: number;
 }
 
@@ -54,8 +62,9 @@ export function createWaitingRequests(options: {
   clock: Clock;
   send: (message: Message) => void;
 }): WaitingRequests {
-  const state: Requesting = { ...options, waiting: new Map(), abandoned: new Set(), lastId: 0 };
-  const { waiting } = state;
+  const waiting = new InFlight<Waiting>();
+  const alarm = createAlarm(options.clock, (nowMs) => expireDue(state, nowMs));
+  const state: Requesting = { ...options, waiting, abandoned: new Set(), alarm, lastId: 0 };
   return {
     // Whatever `start` throws rejects the promise.
     request: <K extends RequestKind>(body: { kind: K } & RequestBody<K>, requestOptions: RequestOptions<K>) =>
@@ -64,11 +73,10 @@ export function createWaitingRequests(options: {
       ),
     answer: (message) => takeAnswer(state, message),
     fail: ({ id, code, message, retriable }) =>
-      take(state, id)?.reject(new OperatingError(code, message, { retriable })),
+      reject(take(state, id), new OperatingError(code, message, { retriable })),
     rejectAll: (reason) => {
-      const entries = [...waiting.values()];
-      waiting.clear();
-      for (const entry of entries) entry.reject(lost(entry.kind, reason));
+      alarm.stop();
+      for (const entry of waiting.takeAll()) reject(entry, lost(entry.kind, reason));
     },
     count: () => waiting.size,
   };
@@ -94,31 +102,41 @@ function start<K extends RequestKind>(
   const remainingMs = Math.min(Math.ceil(deadlineMs), DEADLINE_MS_MAX);
   // The two fields that RequestBody leaves out are back; the compiler cannot add up a generic kind.
   state.send({ ...body, id, deadlineMs: remainingMs } as MessageOfKind<K>);
+  const deadlineAtMs = state.clock.nowMs() + remainingMs;
   const onAbort = (): void => abandon(state, id, cancelled(kind));
-  const stopTimer = state.clock.after(remainingMs, () => abandon(state, id, expired(kind, remainingMs)));
-  const settle = (): void => {
-    stopTimer();
-    signal?.removeEventListener('abort', onAbort);
-  };
   signal?.addEventListener('abort', onAbort);
-  waiting.set(id, {
+  // `takeAnswer` compares kinds with the definition, which is what the types of answers and parts say.
+  waiting.add({
+    id,
     kind,
-    // `takeAnswer` has compared the kinds with the definition, which is what the types say.
-    onAnswer: (message) => {
-      settle();
-      resolve(message as AnswerTo<K>);
-    },
-    onPart: (message) => onPart?.(message as PartOf<K>),
-    reject: (error) => {
-      settle();
-      reject(error);
-    },
+    deadlineAtMs,
+    deadlineMs: remainingMs,
+    onPart: onPart as Waiting['onPart'],
+    resolve: resolve as Waiting['resolve'],
+    reject,
+    signal,
+    onAbort,
   });
+  state.alarm.setBy(deadlineAtMs);
+}
+
+/** Gives up what is due at `nowMs`; answers when the next request will be, or null. */
+function expireDue(state: Requesting, nowMs: number): number | null {
+  let nextMs: number | null = null;
+  for (const { id, kind, deadlineAtMs, deadlineMs } of state.waiting.all())
+    if (deadlineAtMs <= nowMs) abandon(state, id, expired(kind, deadlineMs));
+    else if (nextMs === null || deadlineAtMs < nextMs) nextMs = deadlineAtMs;
+  return nextMs;
+}
+
+function reject(entry: Waiting | undefined, error: unknown): void {
+  entry?.signal?.removeEventListener('abort', entry.onAbort);
+  entry?.reject(error);
 }
 
 function nextId(state: Requesting): number {
   do state.lastId = (state.lastId + 1) % 2 ** 32;
-  while (state.waiting.has(state.lastId) || state.abandoned.has(state.lastId));
+  while (state.waiting.get(state.lastId) !== undefined || state.abandoned.has(state.lastId));
   return state.lastId;
 }
 
@@ -129,7 +147,7 @@ function takeAnswer(state: Requesting, message: Message & AnswerBody): void {
   const definition = entry && definitionOf(entry.kind);
   if (entry && kind === definition?.part) {
     try {
-      entry.onPart(message);
+      entry.onPart?.(message);
     } catch (error) {
       abandon(state, id, error);
     }
@@ -137,29 +155,29 @@ function takeAnswer(state: Requesting, message: Message & AnswerBody): void {
   }
   const taken = take(state, id);
   if (taken === undefined) return;
-  if (kind === definition?.answer) taken.onAnswer(message);
-  else {
+  if (kind === definition?.answer) {
+    taken.signal?.removeEventListener('abort', taken.onAbort);
+    taken.resolve(message);
+  } else {
     const error = notAsked(`"${taken.kind}", which has another answer`, kind);
-    taken.reject(error);
+    reject(taken, error);
     throw error;
   }
 }
 
 /** The request that waits, or undefined when it was given up. @throws OperatingError UNEXPECTED_MESSAGE when nobody asked. */
 function take({ waiting, abandoned }: Requesting, id: number): Waiting | undefined {
-  const entry = waiting.get(id);
-  waiting.delete(id);
+  const entry = waiting.take(id);
   if (entry === undefined && !abandoned.has(id)) throw notAsked(`request ${id}, which is not waiting`);
   return entry;
 }
 
 function abandon({ waiting, abandoned, send }: Requesting, id: number, error: unknown): void {
-  const entry = waiting.get(id);
+  const entry = waiting.take(id);
   if (entry === undefined) return;
-  waiting.delete(id);
   abandoned.add(id);
   if (abandoned.size > ABANDONED_IDS_MAX) for (const oldest of abandoned) if (abandoned.delete(oldest)) break;
-  entry.reject(error);
+  reject(entry, error);
   send({ kind: 'cancel', id });
 }
 
