@@ -25,6 +25,7 @@ export async function sendFile(
     etag,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    'cross-origin-resource-policy': 'same-origin',
   };
   const isHead = request.method === 'HEAD';
   const isOther = request.headers['if-range'] !== undefined && request.headers['if-range'] !== etag;
