@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <cstring>
 #include <limits>
+#include <vector>
 
 #include "core/memory.h"
 #include "core/tiles.h"
@@ -12,223 +15,280 @@
 namespace ultramem {
 namespace {
 
-// Keys that one part takes where a long cache is shared out among threads.
-constexpr size_t SPAN_KEYS = 16 * KEY_BLOCK;
-// Rows (a query of one head each) that share the packed keys of a block.
+// Keys whose partial result is computed by itself, so that a long cache can be shared out among threads.
+constexpr size_t SPAN_KEYS = 4 * KEY_BLOCK;
+// Rows (a query of one head each) that go over a block of keys together: what they need stays in a second level cache.
 constexpr size_t ROWS_MAX = 96;
+constexpr uint32_t F32 = 0;
 constexpr float INFINITE = std::numeric_limits<float>::infinity();
 
-// Softmax numerators of some rows, each relative to its own maximum.
-struct Partial {
-  float* sums;    // [rows][paddedWidth] of exponential times value
-  float* max;     // [rows]
-  double* total;  // [rows] of exponentials
+// Sizes that follow from the shape.
+struct Layout {
+  explicit Layout(const Attention& a)
+      : group(a.headCount / a.kvHeadCount),
+        rowCount(a.queryCount * group),
+        panelRows(matmul.panelRows),
+        paddedWidth((a.headWidth + panelRows - 1) / panelRows * panelRows),
+        spanCount((a.keyCount + SPAN_KEYS - 1) / SPAN_KEYS),
+        keyFloats(KEY_BLOCK * a.headWidth),
+        valueFloats(KEY_BLOCK * paddedWidth),
+        tileFloats(matmul.heightMax * (KEY_BLOCK + std::max(KEY_BLOCK, a.headWidth))) {}
+
+  const MatmulKernels& matmul = ULTRAMEM_PICK(matmulKernels);
+  const AttendKernels& attend = ULTRAMEM_PICK(attendKernels);
+  size_t group;        // query heads of one key head
+  size_t rowCount;     // queries times group
+  size_t panelRows;
+  size_t paddedWidth;  // of a head, to whole panels
+  size_t spanCount;
+  size_t keyFloats;    // packed keys of one head and block
+  size_t valueFloats;  // packed values of one head and block
+  size_t tileFloats;   // scratch of one tile
 };
 
-// The rows of one key head, in order of position: row r is query r / group of head kvHead * group + r % group.
-class RowBlock {
+// Softmax numerators of some rows over one span or several, each relative to its row's own maximum.
+struct Partial {
+  Partial(const Layout& layout, size_t rows, void* memory)
+      : total(static_cast<double*>(memory)), max(reinterpret_cast<float*>(total + rows)), sums(max + rows), width(layout.paddedWidth) {}
+  static size_t bytes(const Layout& layout, size_t rows) {
+    const size_t exact = rows * (sizeof(double) + sizeof(float) * (1 + layout.paddedWidth));
+    return (exact + 63) / 64 * 64;
+  }
+  void clear(size_t rows) const {
+    std::fill_n(total, rows, 0.0);
+    std::fill_n(max, rows, -INFINITE);
+    std::fill_n(sums, rows * width, 0.0f);
+  }
+
+  double* total;  // [rows] of exponentials
+  float* max;     // [rows]
+  float* sums;    // [rows][width] of exponential times value
+  size_t width;
+};
+
+// Keys `key .. key + count - 1` of one head, in panels.
+struct Block {
+  size_t key;
+  size_t count;
+  const float* keys;
+  const float* values;
+};
+
+// Packs a block of one head; keys take keyFloats, values valueFloats.
+Block packBlock(const Attention& a, const Layout& layout, size_t kvHead, size_t key, float* keys, float* values) {
+  const size_t count = std::min(KEY_BLOCK, a.keyCount - key);
+  const size_t stride = a.kvHeadCount * a.headWidth;
+  const size_t at = key * stride + kvHead * a.headWidth;
+  for (size_t i = 0; i < count; i += layout.panelRows)
+    layout.attend.packKeys(a.keys + at + i * stride, stride, std::min(layout.panelRows, count - i), a.headWidth,
+                           keys + i * a.headWidth);
+  layout.attend.packValues(a.values + at, stride, count, a.headWidth, values);
+  return {key, count, keys, values};
+}
+
+// Reads a block of all heads in the order of memory. Packing reads a few cache lines of each row, head by head: too little for the
+// hardware to see a stream, and every line would be waited for.
+void touchBlock(const Attention& a, size_t key) {
+  constexpr size_t LINE = 64 / sizeof(float);
+  const size_t stride = a.kvHeadCount * a.headWidth;
+  const size_t end = std::min(key + KEY_BLOCK, a.keyCount) * stride;
+  for (const float* cached : {a.keys, a.values})
+    for (size_t at = key * stride; at < end; at += LINE) {
+      uint32_t word;
+      std::memcpy(&word, cached + at, sizeof word);
+      asm volatile("" : : "r"(word));  // or the compiler would leave the load out
+    }
+}
+
+// Some rows of one key head, in order of position: row r is query r / group of head kvHead * group + r % group.
+class Rows {
  public:
-  RowBlock(const Attention& a, size_t kvHead, size_t begin, size_t end)
-      : a_(a), kvHead_(kvHead), begin_(begin), tiles_(end - begin, matmul_.heightMax) {}
+  Rows(const Attention& a, const Layout& layout, size_t kvHead, size_t begin, size_t end)
+      : a_(a), layout_(layout), kvHead_(kvHead), begin_(begin), tiles_(end - begin, layout.matmul.heightMax) {}
 
-  static size_t paddedWidth(const Attention& a) {
-    const size_t panelRows = ULTRAMEM_PICK(matmulKernels).panelRows;
-    return (a.headWidth + panelRows - 1) / panelRows * panelRows;
-  }
-  // Bytes of a Partial, and of what computing one needs besides.
-  static size_t partialBytes(const Attention& a) {
-    return ROWS_MAX * (sizeof(double) + sizeof(float) + paddedWidth(a) * sizeof(float));
-  }
-  static size_t workBytes(const Attention& a) {
-    const size_t rowFloats = ROWS_MAX * (a.headWidth + KEY_BLOCK);
-    const size_t blockFloats = KEY_BLOCK * (a.headWidth + paddedWidth(a));
-    const size_t tileFloats = ULTRAMEM_PICK(matmulKernels).heightMax * std::max(KEY_BLOCK, a.headWidth);
-    return (rowFloats + blockFloats + tileFloats) * sizeof(float);
-  }
-  static Partial partialAt(const Attention& a, void* memory) {
-    double* total = static_cast<double*>(memory);
-    float* max = reinterpret_cast<float*>(total + ROWS_MAX);
-    return {max + ROWS_MAX, max, total};
+  size_t count() const { return tiles_.rowCount; }
+  size_t queryFloats() const { return count() * a_.headWidth; }
+  // One past the last key that any row sees.
+  size_t keyEnd() const { return positionOf(count() - 1) + 1; }
+
+  // Packs the queries into memory that stays until the last block.
+  void packQueries(float* packed, float* tileScratch) {
+    packed_ = packed;
+    for (size_t tile = 0; tile < tiles_.count; tile++) {
+      const size_t first = tiles_.begin(tile);
+      const uint32_t height = tiles_.height(tile);
+      for (size_t i = 0; i < height; i++)
+        std::copy_n(a_.query + placeOf(first + i), a_.headWidth, tileScratch + i * a_.headWidth);
+      layout_.matmul.packRows(tileScratch, a_.headWidth, height, packed + first * a_.headWidth);
+    }
   }
 
-  size_t rows() const { return tiles_.rowCount; }
-  // Whether any row sees a key of this span.
-  bool sees(size_t span) const { return span * SPAN_KEYS <= positionOf(rows() - 1); }
-
-  // The partial result of keys span * SPAN_KEYS and on.
-  void attendSpan(size_t span, void* work, const Partial& to) {
-    placeWork(static_cast<float*>(work));
-    packQueries();
-    std::fill_n(to.sums, rows() * padded_, 0.0f);
-    std::fill_n(to.max, rows(), -INFINITE);
-    std::fill_n(to.total, rows(), 0.0);
-    const size_t end = std::min((span + 1) * SPAN_KEYS, positionOf(rows() - 1) + 1);
-    for (size_t key = span * SPAN_KEYS; key < end; key += KEY_BLOCK) attendBlock(key, std::min(KEY_BLOCK, end - key), to);
+  // Adds the block's part to `to`.
+  void attendBlock(const Block& block, float* tileScratch, const Partial& to) const {
+    const MatmulKernels& matmul = layout_.matmul;
+    const size_t panelRows = layout_.panelRows;
+    float* scores = tileScratch;
+    float* weights = tileScratch + matmul.heightMax * KEY_BLOCK;
+    for (size_t tile = 0; tile < tiles_.count; tile++) {
+      const size_t first = tiles_.begin(tile);
+      const uint32_t height = tiles_.height(tile);
+      // Rows are in order of position: when the last sees nothing of this block, none does.
+      if (positionOf(first + height - 1) < block.key) continue;
+      for (size_t i = 0; i < block.count; i += panelRows)
+        matmul.multiply(F32, height, 1,
+                        {block.keys + i * a_.headWidth, 0, packed_ + first * a_.headWidth, a_.headWidth, scores + i, KEY_BLOCK,
+                         nullptr, false});
+      for (size_t i = 0; i < height; i++) weigh(first + i, block, scores + i * KEY_BLOCK, to);
+      matmul.packRows(scores, KEY_BLOCK, height, weights);
+      for (size_t column = 0; column < layout_.paddedWidth; column += panelRows)
+        matmul.multiply(F32, height, 1,
+                        {block.values + column * KEY_BLOCK, 0, weights, block.count, to.sums + first * to.width + column,
+                         to.width, nullptr, true});
+    }
   }
 
-  // Takes the partial result of a later span into an earlier one's.
+  // Takes the partial result of a later span into that of the earlier ones.
   void merge(const Partial& into, size_t span, const Partial& from) const {
-    for (size_t row = 0; row < rows(); row++) {
+    for (size_t row = 0; row < count(); row++) {
       if (positionOf(row) < span * SPAN_KEYS) continue;
       const float max = std::max(into.max[row], from.max[row]);
       const double base = max == -INFINITE ? 0 : max;
       const double factor = std::exp(into.max[row] - base);
       const double fromFactor = std::exp(from.max[row] - base);
-      attend_.mergeRow(into.sums + row * padded_, static_cast<float>(factor), from.sums + row * padded_,
-                       static_cast<float>(fromFactor), a_.headWidth);
+      layout_.attend.mergeRow(into.sums + row * into.width, static_cast<float>(factor), from.sums + row * into.width,
+                              static_cast<float>(fromFactor), a_.headWidth);
       into.total[row] = into.total[row] * factor + from.total[row] * fromFactor;
       into.max[row] = max;
     }
   }
 
   void finish(const Partial& from) const {
-    for (size_t row = 0; row < rows(); row++)
-      attend_.divideRow(from.sums + row * padded_, static_cast<float>(from.total[row]), a_.headWidth, a_.out + placeOf(row));
+    for (size_t row = 0; row < count(); row++)
+      layout_.attend.divideRow(from.sums + row * from.width, static_cast<float>(from.total[row]), a_.headWidth,
+                               a_.out + placeOf(row));
   }
 
  private:
-  size_t positionOf(size_t row) const { return a_.keyCount - a_.queryCount + (begin_ + row) / group_; }
-  size_t headOf(size_t row) const { return kvHead_ * group_ + (begin_ + row) % group_; }
-  size_t placeOf(size_t row) const { return ((begin_ + row) / group_ * a_.headCount + headOf(row)) * a_.headWidth; }
-
-  void placeWork(float* work) {
-    packedQueries_ = work;
-    scores_ = packedQueries_ + ROWS_MAX * a_.headWidth;
-    packedKeys_ = scores_ + ROWS_MAX * KEY_BLOCK;
-    packedValues_ = packedKeys_ + KEY_BLOCK * a_.headWidth;
-    tileRows_ = packedValues_ + KEY_BLOCK * padded_;
-  }
-
-  void packQueries() {
-    for (size_t tile = 0; tile < tiles_.count; tile++) {
-      const size_t first = tiles_.begin(tile);
-      const uint32_t height = tiles_.height(tile);
-      for (size_t i = 0; i < height; i++)
-        std::copy_n(a_.query + placeOf(first + i), a_.headWidth, tileRows_ + i * a_.headWidth);
-      matmul_.packRows(tileRows_, a_.headWidth, height, packedQueries_ + first * a_.headWidth);
-    }
-  }
-
-  void attendBlock(size_t key, size_t count, const Partial& to) {
-    const size_t panelRows = matmul_.panelRows;
-    const size_t stride = a_.kvHeadCount * a_.headWidth;
-    const size_t at = key * stride + kvHead_ * a_.headWidth;
-    const size_t panels = (count + panelRows - 1) / panelRows;
-    for (size_t panel = 0; panel < panels; panel++)
-      attend_.packKeys(a_.keys + at + panel * panelRows * stride, stride, std::min(panelRows, count - panel * panelRows),
-                       a_.headWidth, packedKeys_ + panel * panelRows * a_.headWidth);
-    packValues(a_.values + at, stride, count);
-    for (size_t tile = 0; tile < tiles_.count; tile++) {
-      // Rows are in order of position: when the last sees nothing of this block, none does.
-      const size_t first = tiles_.begin(tile);
-      const uint32_t height = tiles_.height(tile);
-      if (positionOf(first + height - 1) < key) continue;
-      float* scores = scores_ + first * KEY_BLOCK;
-      for (size_t panel = 0; panel < panels; panel++)
-        matmul_.multiply(F32, height, 1,
-                         {packedKeys_ + panel * panelRows * a_.headWidth, 0, packedQueries_ + first * a_.headWidth, a_.headWidth,
-                          scores + panel * panelRows, KEY_BLOCK, nullptr, false});
-      for (size_t i = 0; i < height; i++) weigh(first + i, key, count, to);
-      matmul_.packRows(scores, KEY_BLOCK, height, tileRows_);
-      for (size_t column = 0; column < padded_; column += panelRows)
-        matmul_.multiply(F32, height, 1,
-                         {packedValues_ + column * KEY_BLOCK, 0, tileRows_, count, to.sums + first * padded_ + column, padded_,
-                          nullptr, true});
-    }
-  }
+  size_t positionOf(size_t row) const { return a_.keyCount - a_.queryCount + (begin_ + row) / layout_.group; }
+  size_t headOf(size_t row) const { return kvHead_ * layout_.group + (begin_ + row) % layout_.group; }
+  size_t placeOf(size_t row) const { return ((begin_ + row) / layout_.group * a_.headCount + headOf(row)) * a_.headWidth; }
 
   // Scores of one row to exponentials; what was summed before is brought to the new maximum.
-  void weigh(size_t row, size_t key, size_t count, const Partial& to) {
-    float* scores = scores_ + row * KEY_BLOCK;
+  void weigh(size_t row, const Block& block, float* scores, const Partial& to) const {
     const size_t position = positionOf(row);
-    if (position < key) {
+    if (position < block.key) {
       std::fill_n(scores, KEY_BLOCK, 0.0f);
       return;
     }
     SoftmaxRow softmax{scores,
-                       std::min(count, position + 1 - key),
-                       scale_,
+                       std::min(block.count, position + 1 - block.key),
+                       static_cast<float>(1 / std::sqrt(static_cast<double>(a_.headWidth))),
                        a_.slopes == nullptr ? 0.0f : a_.slopes[headOf(row)],
-                       static_cast<float>(position - key),
+                       static_cast<float>(position - block.key),
                        to.max[row],
                        0,
                        0};
-    attend_.softmaxRow(softmax);
+    layout_.attend.softmaxRow(softmax);
     to.max[row] = softmax.max;
     to.total[row] = to.total[row] * softmax.rescale + softmax.sum;
-    if (softmax.rescale != 1) attend_.scaleRow(to.sums + row * padded_, padded_, softmax.rescale);
+    if (softmax.rescale != 1) layout_.attend.scaleRow(to.sums + row * to.width, to.width, softmax.rescale);
   }
 
-  // [count] rows of values to panels [paddedWidth / panelRows][KEY_BLOCK][panelRows], zeros beyond the width.
-  void packValues(const float* values, size_t stride, size_t count) {
-    const size_t panelRows = matmul_.panelRows;
-    for (size_t column = 0; column < padded_; column += panelRows) {
-      const size_t taken = std::min(panelRows, a_.headWidth - column);
-      for (size_t i = 0; i < count; i++) {
-        float* to = packedValues_ + column * KEY_BLOCK + i * panelRows;
-        std::fill_n(std::copy_n(values + i * stride + column, taken, to), panelRows - taken, 0.0f);
-      }
-    }
-  }
-
-  static constexpr uint32_t F32 = 0;
-
-  const MatmulKernels& matmul_ = ULTRAMEM_PICK(matmulKernels);
-  const AttendKernels& attend_ = ULTRAMEM_PICK(attendKernels);
   const Attention& a_;
+  const Layout& layout_;
   const size_t kvHead_;
   const size_t begin_;
   const Tiles tiles_;
-  const size_t group_ = a_.headCount / a_.kvHeadCount;
-  const size_t padded_ = paddedWidth(a_);
-  const float scale_ = static_cast<float>(1 / std::sqrt(static_cast<double>(a_.headWidth)));
-
-  float* packedQueries_ = nullptr;
-  float* scores_ = nullptr;
-  float* packedKeys_ = nullptr;
-  float* packedValues_ = nullptr;
-  float* tileRows_ = nullptr;  // of one tile: queries before they are packed, weights of the values after
+  float* packed_ = nullptr;
 };
+
+// Few rows, as in decoding: a part takes a span of the cache for several heads, block by block, because the heads of one position lie
+// side by side: head by head, every pass would walk all pages of the cache again.
+void attendFewRows(const Attention& a, const Layout& layout, Workers& workers) {
+  const size_t partsWanted = workers.lanes() == 1 ? 1 : 4 * workers.lanes();
+  const size_t headGroups = std::clamp<size_t>(partsWanted / layout.spanCount, 1, a.kvHeadCount);
+  const size_t partialBytes = Partial::bytes(layout, layout.rowCount);
+  char* memory = static_cast<char*>(scratch(1, a.kvHeadCount * layout.spanCount * partialBytes));
+  const auto partialOf = [&](size_t head, size_t span) {
+    return Partial(layout, layout.rowCount, memory + (head * layout.spanCount + span) * partialBytes);
+  };
+  workers.run(static_cast<uint32_t>(headGroups * layout.spanCount), [&](uint32_t part, uint32_t) {
+    const size_t span = part / headGroups;
+    const Slice heads = sliceOf(a.kvHeadCount, part % headGroups, static_cast<uint32_t>(headGroups));
+    const size_t queryFloats = layout.rowCount * a.headWidth;
+    const size_t floats = layout.keyFloats + layout.valueFloats + layout.tileFloats + (heads.end - heads.begin) * queryFloats;
+    float* keys = static_cast<float*>(scratch(0, floats * sizeof(float)));
+    float* values = keys + layout.keyFloats;
+    float* tile = values + layout.valueFloats;
+    std::vector<Rows> rows;
+    for (size_t head = heads.begin; head < heads.end; head++) {
+      rows.emplace_back(a, layout, head, 0, layout.rowCount);
+      rows.back().packQueries(tile + layout.tileFloats + (head - heads.begin) * queryFloats, tile);
+      partialOf(head, span).clear(layout.rowCount);
+    }
+    const size_t end = std::min((span + 1) * SPAN_KEYS, a.keyCount);
+    for (size_t key = span * SPAN_KEYS; key < end; key += KEY_BLOCK) {
+      if (headGroups == 1) touchBlock(a, key);
+      for (size_t head = heads.begin; head < heads.end; head++)
+        rows[head - heads.begin].attendBlock(packBlock(a, layout, head, key, keys, values), tile, partialOf(head, span));
+      }
+  });
+  for (size_t head = 0; head < a.kvHeadCount; head++) {
+    const Rows rows(a, layout, head, 0, layout.rowCount);
+    for (size_t span = 1; span < layout.spanCount; span++) rows.merge(partialOf(head, 0), span, partialOf(head, span));
+    rows.finish(partialOf(head, 0));
+  }
+}
+
+// Many rows, as in a prompt: span after span is packed once for all rows, then blocks of rows go over it.
+void attendManyRows(const Attention& a, const Layout& layout, Workers& workers) {
+  const size_t blocks = (layout.rowCount + ROWS_MAX - 1) / ROWS_MAX;
+  const size_t parts = blocks * a.kvHeadCount;
+  const size_t partialBytes = Partial::bytes(layout, ROWS_MAX);
+  const size_t blockFloats = layout.keyFloats + layout.valueFloats;
+  const size_t keyBlocks = std::min(SPAN_KEYS, a.keyCount + KEY_BLOCK - 1) / KEY_BLOCK;
+  char* partials = static_cast<char*>(scratch(1, parts * partialBytes + a.kvHeadCount * keyBlocks * blockFloats * sizeof(float)));
+  float* packed = reinterpret_cast<float*>(partials + parts * partialBytes);
+  for (size_t span = 0; span < layout.spanCount; span++) {
+    const size_t begin = span * SPAN_KEYS;
+    const size_t end = std::min(begin + SPAN_KEYS, a.keyCount);
+    const auto packedAt = [&](size_t head, size_t key) {
+      return packed + (head * keyBlocks + (key - begin) / KEY_BLOCK) * blockFloats;
+    };
+    workers.run(static_cast<uint32_t>((end - begin + KEY_BLOCK - 1) / KEY_BLOCK), [&](uint32_t part, uint32_t) {
+      const size_t key = begin + part * KEY_BLOCK;
+      for (size_t head = 0; head < a.kvHeadCount; head++)
+        packBlock(a, layout, head, key, packedAt(head, key), packedAt(head, key) + layout.keyFloats);
+    });
+    workers.run(static_cast<uint32_t>(parts), [&](uint32_t part, uint32_t) {
+      // The last rows see the most keys: they start first, so that no thread begins a long part at the end.
+      const size_t block = blocks - 1 - part / a.kvHeadCount;
+      const size_t head = part % a.kvHeadCount;
+      Rows rows(a, layout, head, layout.rowCount * block / blocks, layout.rowCount * (block + 1) / blocks);
+      if (rows.keyEnd() <= begin) return;
+      char* memory = static_cast<char*>(scratch(0, partialBytes + (layout.tileFloats + rows.queryFloats()) * sizeof(float)));
+      float* tile = reinterpret_cast<float*>(memory + partialBytes);
+      rows.packQueries(tile + layout.tileFloats, tile);
+      const Partial whole(layout, rows.count(), partials + part * partialBytes);
+      const Partial sums = span == 0 ? whole : Partial(layout, rows.count(), memory);
+      sums.clear(rows.count());
+      const size_t seen = std::min(end, rows.keyEnd());
+      for (size_t key = begin; key < seen; key += KEY_BLOCK)
+        rows.attendBlock({key, std::min(KEY_BLOCK, seen - key), packedAt(head, key), packedAt(head, key) + layout.keyFloats}, tile,
+                         sums);
+      if (span > 0) rows.merge(whole, span, sums);
+      if (rows.keyEnd() <= end) rows.finish(whole);
+    });
+  }
+}
 
 }  // namespace
 
 void attend(const Attention& a, Workers& workers) {
-  if (a.queryCount == 0 || a.headWidth == 0) return;
-  const size_t rowCount = a.queryCount * (a.headCount / a.kvHeadCount);
-  const size_t blocks = (rowCount + ROWS_MAX - 1) / ROWS_MAX;
-  const size_t spans = (a.keyCount + SPAN_KEYS - 1) / SPAN_KEYS;
-  const size_t parts = a.kvHeadCount * blocks;
-  const size_t partialBytes = RowBlock::partialBytes(a);
-  // The last blocks see the most keys: they start first, so that no thread begins a long one at the end.
-  const auto rowBlock = [&](size_t part) {
-    const size_t block = blocks - 1 - part / a.kvHeadCount;
-    return RowBlock(a, part % a.kvHeadCount, rowCount * block / blocks, rowCount * (block + 1) / blocks);
-  };
-  if (spans == 1 || parts >= 4 * workers.lanes() || workers.lanes() == 1) {
-    workers.run(static_cast<uint32_t>(parts), [&](uint32_t part, uint32_t) {
-      RowBlock rows = rowBlock(part);
-      char* memory = static_cast<char*>(scratch(0, 2 * partialBytes + RowBlock::workBytes(a)));
-      const Partial whole = RowBlock::partialAt(a, memory);
-      const Partial next = RowBlock::partialAt(a, memory + partialBytes);
-      for (size_t span = 0; span < spans && rows.sees(span); span++) {
-        rows.attendSpan(span, memory + 2 * partialBytes, span == 0 ? whole : next);
-        if (span > 0) rows.merge(whole, span, next);
-      }
-      rows.finish(whole);
-    });
-    return;
-  }
-  char* partials = static_cast<char*>(scratch(1, parts * spans * partialBytes));
-  const auto partialOf = [&](size_t part, size_t span) { return RowBlock::partialAt(a, partials + (part * spans + span) * partialBytes); };
-  workers.run(static_cast<uint32_t>(parts * spans), [&](uint32_t at, uint32_t) {
-    RowBlock rows = rowBlock(at / spans);
-    if (rows.sees(at % spans)) rows.attendSpan(at % spans, scratch(0, RowBlock::workBytes(a)), partialOf(at / spans, at % spans));
-  });
-  for (size_t part = 0; part < parts; part++) {
-    const RowBlock rows = rowBlock(part);
-    for (size_t span = 1; span < spans && rows.sees(span); span++) rows.merge(partialOf(part, 0), span, partialOf(part, span));
-    rows.finish(partialOf(part, 0));
-  }
+  if (a.queryCount == 0 || a.headCount == 0 || a.headWidth == 0) return;
+  const Layout layout(a);
+  if (layout.rowCount <= ROWS_MAX) attendFewRows(a, layout, workers);
+  else attendManyRows(a, layout, workers);
 }
 
 double attendNs(const Attention& a) {

@@ -64,6 +64,20 @@ void packKeys(const float* rows, size_t stride, size_t count, size_t width, floa
   }
 }
 
+void packValues(const float* rows, size_t stride, size_t count, size_t width, float* panels) {
+  constexpr size_t PANEL_ROWS = 2 * WIDTH;
+  for (size_t i = 0; i < count; i++) {
+    const float* row = rows + i * stride;
+    for (size_t column = 0; column < width; column += WIDTH) {
+      float* to = panels + column / PANEL_ROWS * PANEL_ROWS * KEY_BLOCK + i * PANEL_ROWS + column % PANEL_ROWS;
+      store(to, width - column < WIDTH ? loadFirst(row + column, width - column) : load(row + column));
+    }
+    // The second half of the last panel, where the width does not reach it.
+    if ((width - 1) % PANEL_ROWS < WIDTH)
+      store(panels + (width - 1) / PANEL_ROWS * PANEL_ROWS * KEY_BLOCK + i * PANEL_ROWS + WIDTH, zero());
+  }
+}
+
 void scaleRow(float* x, size_t count, float factor) {
   for (size_t i = 0; i < count; i++) x[i] *= factor;
 }
@@ -78,6 +92,6 @@ void divideRow(const float* x, float divisor, size_t count, float* out) {
 
 }  // namespace
 
-const AttendKernels attendKernels = {softmaxRow, packKeys, scaleRow, mergeRow, divideRow};
+const AttendKernels attendKernels = {softmaxRow, packKeys, packValues, scaleRow, mergeRow, divideRow};
 
 }  // namespace ultramem::ULTRAMEM_ISA

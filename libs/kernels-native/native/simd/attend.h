@@ -27,6 +27,8 @@ struct AttendKernels {
   void (*softmaxRow)(SoftmaxRow& row);
   // Rows of `width` elements, `stride` apart, to [width][panelRows] of simd/matmul.h: `count` <= panelRows rows, zeros after them.
   void (*packKeys)(const float* rows, size_t stride, size_t count, size_t width, float* panel);
+  // Rows of `width` elements, `stride` apart, to panels [KEY_BLOCK][panelRows] for each panelRows columns, zeros beyond the width.
+  void (*packValues)(const float* rows, size_t stride, size_t count, size_t width, float* panels);
   // x *= factor
   void (*scaleRow)(float* x, size_t count, float factor);
   // x = x * factor + other * otherFactor
