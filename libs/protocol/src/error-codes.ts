@@ -94,6 +94,12 @@ export const ERROR_CODES = [
     retriable: false,
     meaning: 'Kernels were asked for by a name that this machine cannot run.',
   },
+  {
+    code: 'DEVICE_LOST',
+    retriable: true,
+    meaning: 'A GPU went away; its worker joins again with a new one.',
+  },
+  { code: 'DEVICE_MEMORY_EXHAUSTED', retriable: false, meaning: 'A GPU has no room for the weights.' },
   { code: 'SPAWN_FAILED', retriable: false, meaning: 'A program of this project could not be started.' },
   { code: 'PROCESS_ENDED', retriable: false, meaning: 'A program of this project ended before it should.' },
   { code: 'VERIFY_FAILED', retriable: false, meaning: 'Results differ from recorded numbers.' },

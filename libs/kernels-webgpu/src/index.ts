@@ -1,0 +1,1 @@
+export { createWebgpuKernels, type WebgpuKernels, type WebgpuOptions } from './webgpu-kernels.ts';

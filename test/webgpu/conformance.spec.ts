@@ -1,0 +1,24 @@
+import type { Kernels } from '@ultramem/kernels';
+import { kernelConformance } from '@ultramem/kernels/conformance';
+import { createWebgpuKernels } from '@ultramem/kernels-webgpu';
+import { openWebgpuDevice, probeWebgpu, type WebgpuDevice } from '@ultramem/webgpu-device';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+
+const probe = await probeWebgpu();
+const title = probe.available ? `on ${probe.detail}` : `without an adapter: ${probe.remedy}`;
+
+describe.skipIf(!probe.available).each([
+  { what: 'the WebGPU kernels', partBytes: undefined },
+  { what: 'the WebGPU kernels with tables in many buffers', partBytes: 2048 },
+])(`$what ${title}`, ({ partBytes }) => {
+  let opened: WebgpuDevice;
+  let kernels: Kernels;
+
+  beforeAll(async () => {
+    opened = await openWebgpuDevice();
+    kernels = createWebgpuKernels(opened.device, partBytes === undefined ? {} : { partBytes });
+  });
+  afterAll(() => opened.close());
+
+  for (const { name, run } of kernelConformance()) it(name, () => run(kernels));
+});
