@@ -93,7 +93,7 @@ describe.skipIf(!hasChromium)(`a page in ${CHROMIUM} as a worker`, () => {
       );
       expect(await tab.fact('rows-read')).toBe(`${own.rowsRead}`);
       for (const id of ['sent', 'received']) expect(await tab.fact(id)).toMatch(/ [KM]iB$/);
-      expect(await tab.fact('device')).not.toBe('not chosen yet');
+      expect(await tab.fact('device')).toMatch(/^WebGPU on /);
       expect(await tab.page.title()).toBe('ready · UltraMem worker');
       expect(tab.page.url()).not.toContain(TOKEN);
       expect(tab.complaints).toEqual([]);
@@ -134,8 +134,8 @@ describe.skipIf(!hasChromium)(`a page in ${CHROMIUM} as a worker`, () => {
     expect(await page.getByRole('alert').isHidden()).toBe(true);
     await page.getByRole('button', { name: 'Leave' }).click();
     await state('left');
+    await page.locator('#join:enabled').waitFor();
     expect(await fact('slice')).toBe('none');
-    expect(await page.getByRole('button', { name: 'Join' }).isEnabled()).toBe(true);
     await page.close();
   }, 60_000);
 
@@ -156,6 +156,46 @@ describe.skipIf(!hasChromium)(`a page in ${CHROMIUM} as a worker`, () => {
     await expectRecordedTokens(client, 8);
     client.close();
     expect(read.filter((address) => address.includes('/v1/model/'))).toEqual([]);
+    await page.close();
+  }, 60_000);
+
+  it('opens the GPU again when it is lost, and computes without one', async () => {
+    const { url } = await startCoordinator(['--port', '0', '--workers', '1']).message('listening');
+    const { page, fact, state } = await openWorkerPage(browser, pageOf(url, TOKEN), { join: false });
+    await page.evaluate(() => {
+      const { requestDevice } = GPUAdapter.prototype;
+      GPUAdapter.prototype.requestDevice = async function (descriptor) {
+        const device = await requestDevice.call(this, descriptor);
+        addEventListener('lose-device', () => device.destroy(), { once: true });
+        return device;
+      };
+    });
+    await page.getByRole('button', { name: 'Join' }).click();
+    await state('ready');
+    const client = await connect(url, TOKEN);
+    await expectRecordedTokens(client, 8);
+    await page.evaluate(() => dispatchEvent(new Event('lose-device')));
+    await eventually(
+      () => fact('error'),
+      (text) => text.startsWith('the GPU was lost'),
+      5000,
+    );
+    await state('ready');
+    expect(await fact('device')).toMatch(/^WebGPU on /);
+    await expectRecordedTokens(client, 8);
+
+    await page.evaluate(() => {
+      GPU.prototype.requestAdapter = async () => null;
+      dispatchEvent(new Event('lose-device'));
+    });
+    await eventually(
+      () => fact('device'),
+      (text) => text.startsWith('the CPU'),
+      5000,
+    );
+    await state('ready');
+    await expectRecordedTokens(client, 8);
+    client.close();
     await page.close();
   }, 60_000);
 

@@ -59,6 +59,8 @@ class PageSession {
   #device: Device | null = null;
   #worker: Worker | null = null;
   #loading: SessionFacts['loading'] = null;
+  /** Until the slice is given back. */
+  #leaving: Promise<void> | undefined;
 
   constructor(settings: Settings, onChange: () => void) {
     this.#settings = settings;
@@ -82,16 +84,23 @@ class PageSession {
   async run(): Promise<void> {
     try {
       const checkpoint = await this.#open();
-      while (this.#state !== 'left') await this.#workUntilDeviceIsLost(checkpoint);
+      while (!this.#isOver()) await this.#workUntilDeviceIsLost(checkpoint);
       await checkpoint.close();
     } catch (error) {
       this.#fail(error);
     }
+    await this.#leaving;
+    await this.#device?.kernels.close();
   }
 
   async leave(reason: string): Promise<void> {
     this.#to('left', reason);
-    await this.#worker?.leave(reason);
+    this.#leaving = this.#worker?.leave(reason);
+    await this.#leaving;
+  }
+
+  #isOver(): boolean {
+    return this.#state === 'left' || this.#state === 'failed';
   }
 
   async #open(): Promise<Checkpoint> {
@@ -117,14 +126,15 @@ class PageSession {
   /** Returns when this page has left, or when it needs a new device. */
   async #workUntilDeviceIsLost(checkpoint: Checkpoint): Promise<void> {
     const device = await openDevice();
-    if (this.#state === 'left') return;
     this.#device = device;
+    if (this.#isOver()) return;
     const worker = this.#startWorker(checkpoint, device);
     this.#worker = worker;
     const lost = await Promise.race([worker.done.then(() => null), device.lost]);
     if (lost === null) return;
     this.#error = `the GPU was lost (${lost}); joining again with what there is now`;
     await worker.leave('the GPU was lost');
+    await device.kernels.close();
     this.#to('connecting', 'opening the GPU again');
   }
 
@@ -146,7 +156,8 @@ class PageSession {
       processBytes: heapBytes,
       onEvent: (event) => {
         this.#loading = event.kind === 'loading' ? event : null;
-        if (event.kind === 'state' && this.#device === device) this.#to(event.state, event.reason);
+        // A worker leaves when this page tells it to, which need not be the end of the session.
+        if (event.kind === 'state' && event.state !== 'left') this.#to(event.state, event.reason);
         else this.#onChange();
       },
       onDefect: (error) => void this.#onDefect(error, device),
@@ -160,14 +171,15 @@ class PageSession {
   }
 
   #fail(error: unknown): void {
+    if (this.#isOver()) return;
     const code = error instanceof OperatingError ? error.code : 'INTERNAL';
     this.#error = `${code}: ${error instanceof Error ? error.message : String(error)}`;
     this.#to('failed', '');
-    void this.#worker?.leave(code);
+    this.#leaving = this.#worker?.leave(code);
   }
 
   #to(state: SessionFacts['state'], reason: string): void {
-    if (this.#state === 'failed') return; // its last word
+    if (this.#isOver()) return;
     this.#state = state;
     this.#reason = reason;
     this.#onChange();
