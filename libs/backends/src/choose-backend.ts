@@ -1,4 +1,3 @@
-import { present } from '@ultramem/invariant';
 import type { Backend } from './backend-name.ts';
 
 /** What a look at the machine found about one backend. */
@@ -11,15 +10,11 @@ export type BackendProbe = { backend: Backend } & (
  * What `auto` takes: a GPU that TensorFlow can use, else native code, else plain TypeScript. WebGPU is taken by name only: on
  * machines without a GPU it is imitated by the CPU, slower than everything else.
  *
- * @param probes of every backend
+ * @param probes of native and tensorflow; others do not matter
  */
 export function chooseBackend(probes: readonly BackendProbe[]): Backend {
-  const of = (backend: Backend) =>
-    present(
-      probes.find((probe) => probe.backend === backend),
-      'every backend was looked at',
-    );
-  const tensorflow = of('tensorflow');
-  if (tensorflow.available && tensorflow.onGpu) return 'tensorflow';
-  return of('native').available ? 'native' : 'reference';
+  const isThere = (wanted: Backend, mustBeGpu: boolean) =>
+    probes.some((probe) => probe.backend === wanted && probe.available && (probe.onGpu || !mustBeGpu));
+  if (isThere('tensorflow', true)) return 'tensorflow';
+  return isThere('native', false) ? 'native' : 'reference';
 }

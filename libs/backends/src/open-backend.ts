@@ -1,11 +1,13 @@
 import { systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
 import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
-import { createNativeKernels, probeNative } from '@ultramem/kernels-native';
-import { createTensorflowKernels, probeTensorflow } from '@ultramem/kernels-tensorflow';
+import { createNativeKernels } from '@ultramem/kernels-native';
+import { createTensorflowKernels } from '@ultramem/kernels-tensorflow';
+import { createWebgpuKernels } from '@ultramem/kernels-webgpu';
+import { openWebgpuDevice } from '@ultramem/webgpu-device';
 import type { Backend } from './backend-name.ts';
 import { chooseBackend } from './choose-backend.ts';
-import { probeBackends } from './probe-backends.ts';
+import { probeBackend } from './probe-backends.ts';
 
 export interface BackendOptions {
   backend: Backend | 'auto';
@@ -24,39 +26,33 @@ export interface BackendOptions {
  */
 export async function openBackend(options: BackendOptions): Promise<Kernels> {
   if (options.backend !== 'auto') return open(options.backend, options);
-  const probes = await probeBackends();
-  const backend = chooseBackend(probes);
-  const native = probes.find((probe) => probe.backend === 'native');
-  if (backend === 'reference' && native?.available === false)
+  const native = await probeBackend('native');
+  const backend = chooseBackend([native, await probeBackend('tensorflow')]);
+  if (backend === 'reference' && !native.available)
     options.onFallback?.({ backend, why: native.why, remedy: native.remedy });
   return open(backend, options);
 }
 
 async function open(backend: Backend, { device, threads }: BackendOptions): Promise<Kernels> {
-  switch (backend) {
-    case 'native':
-      refuseAbsent(backend, probeNative());
-      return createNativeKernels(threads === null || threads === undefined ? {} : { threads });
-    case 'tensorflow':
-      refuseAbsent(backend, await probeTensorflow());
-      return createTensorflowKernels({ device: device ?? null, breathe: systemClock.breathe });
-    case 'webgpu':
-      throw new OperatingError(
-        'BACKEND_UNAVAILABLE',
-        `the ${backend} kernels cannot run here (not in this build); expected a backend that this machine has; build again later, or take --backend auto`,
-      );
-    case 'reference':
-      return createReferenceKernels(systemClock.breathe);
-  }
-}
-
-function refuseAbsent(
-  backend: Backend,
-  probe: { available: true } | { available: false; why: string; remedy: string },
-): void {
+  const probe = await probeBackend(backend);
   if (!probe.available)
     throw new OperatingError(
       'BACKEND_UNAVAILABLE',
       `the ${backend} kernels cannot run here (${probe.why}); expected a backend that this machine has; ${probe.remedy}, or take --backend auto`,
     );
+  const { breathe } = systemClock;
+  switch (backend) {
+    case 'native':
+      return createNativeKernels(threads === null || threads === undefined ? {} : { threads });
+    case 'tensorflow':
+      return createTensorflowKernels({ device: device ?? null, breathe });
+    case 'webgpu': {
+      const opened = await openWebgpuDevice(
+        device === null || device === undefined ? {} : { adapter: device },
+      );
+      return createWebgpuKernels(opened.device, { breathe });
+    }
+    case 'reference':
+      return createReferenceKernels(breathe);
+  }
 }
