@@ -8,7 +8,7 @@ import {
 } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
 import { type Range, rangeLength } from '@ultramem/ultramem';
-import { type Gpu, type Job, memoryExhausted, type Region } from './gpu.ts';
+import { deviceLost, type Gpu, type Job, memoryExhausted, type Region } from './gpu.ts';
 import { EMPTY_SPAN, type Span, spanOf } from './span.ts';
 
 /** A rectangle of the table in one buffer: rows of `rowWords` 32-bit words. Ranges count within the table. */
@@ -161,7 +161,9 @@ async function createParts(
     const size = rangeLength(rows) * rowWords * 4;
     return { region: { buffer: gpu.buffers.create(size), offset: 0, size }, rows, columns, rowWords };
   });
-  const failure = await gpu.device.popErrorScope();
+  const failure = await gpu.device.popErrorScope().catch((error: unknown) => {
+    throw deviceLost(error);
+  });
   if (failure === null) return parts;
   for (const { region } of parts) gpu.buffers.destroy(region.buffer);
   throw memoryExhausted(failure.message);

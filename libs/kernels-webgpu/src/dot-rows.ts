@@ -5,7 +5,7 @@ import { rangeLength } from '@ultramem/ultramem';
 import { type Gpu, inTwoDimensions } from './gpu.ts';
 import { doubtBelow, isDoubtful, spanOf } from './span.ts';
 import { localRows, ownValues, type WebgpuValues } from './value-table.ts';
-import { ELEMENT, KEEP } from './wgsl.ts';
+import { ELEMENT, KEEP, PAIRS } from './wgsl.ts';
 
 /** Threads that share the columns of an entry. */
 const THREADS = 32;
@@ -98,10 +98,7 @@ async function recomputeDoubtful(
   }
 }
 
-/**
- * One workgroup per entry. Factors are cut into halves of 12 bits, so that the product of the upper halves is exact, fused or not;
- * these are summed with their rounding errors (two-sum: Knuth, The Art of Computer Programming 2, 4.2.2), the small rest plainly.
- */
+/** One workgroup per entry, whose threads share the columns. */
 function dotShader(dtype: FloatDType): string {
   return `
     struct Params { entries: u32, width: u32, rowWords: u32, firstColumn: u32, queryWidth: u32, zero: u32 }
@@ -113,19 +110,8 @@ function dotShader(dtype: FloatDType): string {
     @group(0) @binding(5) var<storage, read_write> dots: array<vec2f>;
     ${ELEMENT[dtype]}
     ${KEEP}
+    ${PAIRS}
     var<workgroup> partial: array<vec2f, ${THREADS}>;
-
-    // x.x + x.y + b, with b exact.
-    fn addExactly(x: vec2f, b: f32) -> vec2f {
-      let sum = keep(x.x + b);
-      let grown = keep(sum - x.x);
-      let lost = keep(x.x - keep(sum - grown)) + keep(b - grown);
-      return vec2f(sum, x.y + lost);
-    }
-
-    fn upper(x: f32) -> f32 {
-      return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
-    }
 
     @compute @workgroup_size(${THREADS})
     fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -135,14 +121,7 @@ function dotShader(dtype: FloatDType): string {
         let row = rows[entry];
         let queryAt = tokens[entry] * params.queryWidth + params.firstColumn;
         for (var column = thread; column < params.width; column += ${THREADS}u) {
-          let a = element(row, column);
-          let b = query[queryAt + column];
-          let upperA = upper(a);
-          let upperB = upper(b);
-          let lowerA = keep(a - upperA);
-          let lowerB = keep(b - upperB);
-          sum = addExactly(sum, keep(upperA * upperB));
-          sum.y += upperA * lowerB + (lowerA * upperB + lowerA * lowerB);
+          sum = addProduct(sum, element(row, column), query[queryAt + column]);
         }
       }
       partial[thread] = sum;

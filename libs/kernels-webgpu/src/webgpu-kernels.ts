@@ -3,8 +3,10 @@
 import { assert } from '@ultramem/invariant';
 import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
 import { rangeLength } from '@ultramem/ultramem';
+import { activate } from './activate.ts';
+import { attend } from './attend.ts';
 import { dotRows } from './dot-rows.ts';
-import { Gpu } from './gpu.ts';
+import { deviceLost, Gpu } from './gpu.ts';
 import { loadKeys } from './key-table.ts';
 import { loadMatrix, matmul } from './matmul.ts';
 import { pool } from './pool.ts';
@@ -26,8 +28,8 @@ export interface WebgpuKernels extends Kernels {
 }
 
 /**
- * The kernels in WGSL on a device of the caller, who may share it. Selection is the reference's to the last bit; all else is within
- * the contract's tolerance, and the same for a token in any batch.
+ * The kernels in WGSL on a device, which is theirs from now on. Selection is the reference's to the last bit; all else is within the
+ * contract's tolerance, and the same for a token in any batch. Every call may reject with OperatingError DEVICE_LOST.
  */
 export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = {}): WebgpuKernels {
   const { maxBufferSize, maxStorageBufferBindingSize } = device.limits;
@@ -35,30 +37,60 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
   const breathe = options.breathe ?? null;
   const gpu = new Gpu(device);
   const host = createReferenceKernels(breathe);
-  const kernels: WebgpuKernels = {
+  const { run, lost } = refusingWhenLost(device);
+  return {
     backend: 'webgpu',
-    lost: device.lost.then(({ message }) => message),
+    lost,
     get bufferCount() {
       return gpu.buffers.count;
     },
-    loadMatrix: (source) => loadMatrix(gpu, partBytes, source),
-    loadKeys: (source, range, norm) => loadKeys(gpu, partBytes, source, range, norm),
-    loadValues: (source, rows, columns) => loadValues(gpu, partBytes, source, rows, columns),
-    matmul: (weight, x, rowCount, bias) => matmul(gpu, weight, x, rowCount, bias),
-    activate: (kind, x, width) => host.activate(kind, x, width),
-    attend: (request) => host.attend(request),
-    scoreKeys: (keys, request) => scoreKeys(gpu, breathe, keys, request),
-    selectGrid: (request) => host.selectGrid(request),
-    select: async (keys, request) => {
-      const { cores, coreCount, ...score } = request;
-      const { headCount, rank, range } = keys;
-      assert(range.start === 0, 'whoever selects holds every key');
-      const candidates = await scoreKeys(gpu, breathe, keys, score);
-      return host.selectGrid({ candidates, headCount, keyCount: rangeLength(range), rank, cores, coreCount });
-    },
-    pool: (values, request) => pool(gpu, values, request),
-    dotRows: (table, request) => dotRows(gpu, table, request),
+    loadMatrix: (source) => run(() => loadMatrix(gpu, partBytes, source)),
+    loadKeys: (source, range, norm) => run(() => loadKeys(gpu, partBytes, source, range, norm)),
+    loadValues: (source, rows, columns) => run(() => loadValues(gpu, partBytes, source, rows, columns)),
+    matmul: (weight, x, rowCount, bias) => run(() => matmul(gpu, weight, x, rowCount, bias)),
+    activate: (kind, x, width) => run(() => activate(gpu, kind, x, width)),
+    attend: (request) => run(() => attend(gpu, host.attend, request)),
+    scoreKeys: (keys, request) => run(() => scoreKeys(gpu, breathe, keys, request)),
+    selectGrid: (request) => run(() => host.selectGrid(request)),
+    select: (keys, request) =>
+      run(async () => {
+        const { headCount, rank, range } = keys;
+        assert(range.start === 0, 'whoever selects holds every key');
+        const { cores, coreCount } = request;
+        const candidates = await scoreKeys(gpu, breathe, keys, request);
+        return host.selectGrid({
+          candidates,
+          headCount,
+          keyCount: rangeLength(range),
+          rank,
+          cores,
+          coreCount,
+        });
+      }),
+    pool: (values, request) => run(() => pool(gpu, values, request)),
+    dotRows: (table, request) => run(() => dotRows(gpu, table, request)),
     close: async () => device.destroy(),
   };
-  return kernels;
+}
+
+/** A lost device goes on taking commands and answers nothing, or zeros: no result that it may have made leaves from here. */
+function refusingWhenLost(device: GPUDevice) {
+  let reason: string | null = null;
+  const lost = device.lost.then(({ message }) => {
+    reason = message;
+    return message;
+  });
+  const refuse = (cause: unknown): void => {
+    if (reason !== null) throw deviceLost(cause);
+  };
+  const run = async <T>(work: () => Promise<T>): Promise<T> => {
+    refuse(reason);
+    const result = await work().catch((error: unknown) => {
+      refuse(error);
+      throw error;
+    });
+    refuse(reason);
+    return result;
+  };
+  return { run, lost };
 }
