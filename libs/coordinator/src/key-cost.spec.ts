@@ -22,12 +22,28 @@ describe('KeyCost', () => {
     expect(places).toEqual(['coordinator', 'coordinator', 'workers', 'workers', 'workers', 'workers']);
   });
 
-  it('looks at the dearer one again every 64 calls, and changes its mind when the load has changed', () => {
+  it('looks at the dearer one again the more seldom the dearer it is', () => {
+    for (const [workersMs, between] of [
+      [1.5, 384],
+      [100, 25_600],
+    ]) {
+      const cost = new KeyCost();
+      const ms = { coordinator: 1, workers: workersMs };
+      for (let i = 0; i < 4; i++) call(cost, 1, ms);
+      const places = Array.from({ length: 2 * between }, () => call(cost, 1, ms));
+      expect(places.flatMap((place, i) => (place === 'workers' ? [i + 1] : []))).toEqual([
+        between,
+        2 * between,
+      ]);
+    }
+  });
+
+  it('changes its mind when the load has changed, and does not hold the first call against a place', () => {
     const cost = new KeyCost();
-    const before = Array.from({ length: 63 }, () => call(cost, 1, { coordinator: 1, workers: 2 }));
-    expect(before.slice(4).every((place) => place === 'coordinator')).toBe(true);
-    expect(call(cost, 1, { coordinator: 1, workers: 2 })).toBe('workers');
-    const after = Array.from({ length: 400 }, () => call(cost, 1, { coordinator: 100, workers: 2 }));
+    call(cost, 1, { coordinator: 500, workers: 2 });
+    for (let i = 0; i < 9; i++) call(cost, 1, { coordinator: 1, workers: 2 });
+    expect(call(cost, 1, { coordinator: 1, workers: 2 })).toBe('coordinator');
+    const after = Array.from({ length: 40 }, () => call(cost, 1, { coordinator: 100, workers: 2 }));
     expect(after.at(-1)).toBe('workers');
   });
 

@@ -1,6 +1,6 @@
-import { type Checkpoint, DTYPE_BYTES, preValueTableName, valueTableName } from '@ultramem/checkpoint';
+import { type Checkpoint, preValueTableName, valueTableName } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
-import type { KeysMode, Link, Partition, Rates } from '@ultramem/planner';
+import type { ElementBytes, KeysMode, Link, Partition, Rates } from '@ultramem/planner';
 import type { PlanTerms } from './place-shards.ts';
 
 /** A local machine's link until heartbeats have measured the real round trip. */
@@ -12,7 +12,10 @@ export const ASSUMED_RATES: Rates = { macsPerSecond: 1.5e9, rowBytesPerSecond: 1
 export function planTerms(checkpoint: Checkpoint, partition: Partition | 'auto', keys: KeysMode): PlanTerms {
   const { geometry } = checkpoint;
   assert(geometry !== null, 'only models with memory layers are planned');
-  const elementBytes = (name: string) => (DTYPE_BYTES[checkpoint.tensor(name).dtype] === 2 ? 2 : 4);
+  const elementBytes = (name: string): ElementBytes => {
+    const { dtype } = checkpoint.tensor(name);
+    return dtype === 'INT8_BLOCK64' ? 'int8_block64' : dtype === 'F32' ? 4 : 2;
+  };
   return {
     geometry,
     bytes: {

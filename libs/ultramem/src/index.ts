@@ -1,5 +1,6 @@
 export { type Candidates, type CollapseVectors, type Selection, SIDES } from './candidates.ts';
 export { type Insertion, parseInsertions, writesByBlock } from './insertion.ts';
+export { int8RowBytes, SCALE_BLOCK, SCALE_BYTES, scaleCount } from './int8-block.ts';
 export {
   type MemoryGeometry,
   memoryGeometry,

@@ -65,4 +65,14 @@ describe('mergeCandidates', () => {
     whole.refined[3] = Number.NaN;
     expect(() => mergeCandidates(geometry, collapse, [whole])).toThrow('a score is NaN');
   });
+
+  it('refuses a list that is not best first', () => {
+    const refined = Float32Array.from({ length: headCount * 2 * keyCount * rank }, (_, i) => -i);
+    const lifted = part(refined, 0, keyCount);
+    lifted.refined[rank] = 100; // the first head's row vector begins with 1
+    expect(() => mergeCandidates(geometry, collapse, [lifted])).toThrow('expected best first');
+    const flat = part(new Float32Array(refined.length), 0, keyCount);
+    flat.index.set([1, 0]);
+    expect(() => mergeCandidates(geometry, collapse, [flat])).toThrow('a worker listed key 1 before key 0');
+  });
 });

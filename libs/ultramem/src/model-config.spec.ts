@@ -46,6 +46,8 @@ describe('parseModelConfig', () => {
     [{ mlp_hidden_size: 5 }, 'even number'],
     [{ vocab_size: 60000 }, 'smaller than vocab_size'],
     [{ mem_vdim: null }, 'mem_vdim is null'],
+    [{ value_dtype: 'int4' }, 'value_dtype is "int4"; expected one of int8_block64'],
+    [{ value_dtype: 8 }, 'value_dtype is 8'],
   ])('refuses %j', (config, reason) => {
     expect(code(config)).toMatch(/^CONFIG_INVALID: /);
     expect(code(config)).toContain(reason);

@@ -45,11 +45,14 @@ export interface ModelConfig {
   memKeyExpandTime: number;
   memQForEachTuckerRank: boolean;
   memUseGluAct: boolean;
+  /** How value and pre-value tables are stored: null for floats. A key of this runtime, which the reference lacks. */
+  valueDtype: 'int8_block64' | null;
 }
 
 type Kind = 'count' | 'positive' | 'boolean' | 'number' | 'string' | 'any';
 
-// Every key of the reference's model section: [kind, default, may be null]. Keys of kind `any` do not change inference.
+// Every key of the reference's model section, and `value_dtype`, which `ultramem convert` writes: [kind, default, may be null]. Keys
+// of kind `any` do not change inference.
 const KEYS: Record<string, [kind: Kind, fallback: unknown, nullable?: true]> = {
   d_model: ['count', 768],
   n_heads: ['count', 12],
@@ -126,6 +129,7 @@ const KEYS: Record<string, [kind: Kind, fallback: unknown, nullable?: true]> = {
   mem_log_interval: ['any', 10],
   vertical_parallel: ['any', false],
   mem_parallel_size: ['any', 1],
+  value_dtype: ['string', null, true],
 };
 
 const EXPECTED: Record<Kind, string> = {
@@ -260,6 +264,7 @@ export function parseModelConfig(json: unknown): ModelConfig {
     memKeyExpandTime: value('mem_key_expand_time'),
     memQForEachTuckerRank: value('mem_q_for_each_tucker_rank'),
     memUseGluAct: value('mem_use_glu_act'),
+    valueDtype: value('value_dtype') === null ? null : oneOf('value_dtype', ['int8_block64'] as const),
   };
 }
 
