@@ -14,7 +14,7 @@ export interface Binding {
     values: Float32Array | Int32Array | Uint8Array,
   ): number;
   deleteTensor(id: number): void;
-  tensorDataSync(id: number): Float32Array | Int32Array | BigInt64Array;
+  tensorDataSync(id: number): Float32Array | Int32Array | Uint8Array | BigInt64Array;
   executeOp(
     name: string,
     attributes: readonly OpAttribute[],
@@ -55,7 +55,7 @@ export function loadBinding(device: TensorflowDevice | null): Binding {
   if (device?.startsWith('gpu') && !loaded.binding.isUsingGpuDevice())
     throw new OperatingError(
       'BACKEND_UNAVAILABLE',
-      `TensorFlow found no GPU for ${device}; expected a graphics card with its driver, and TensorFlow for it; see nvidia-smi, and run: ${setupCommand()} --gpu`,
+      `TensorFlow found no GPU for ${device}; expected a graphics card with its driver, and TensorFlow for it; see nvidia-smi, and run: ${setupCommand(true)}`,
     );
   return loaded.binding;
 }
@@ -116,7 +116,9 @@ function packageFolder(): string | null {
   }
 }
 
-export function setupCommand(): string {
+export function setupCommand(forGpu = false): string {
   const setup = fileURLToPath(new URL('../setup.mjs', import.meta.url));
-  return setup.includes('node_modules') ? `node ${setup}` : 'npm run setup:tensorflow';
+  return setup.includes('node_modules')
+    ? `node ${setup}${forGpu ? ' --gpu' : ''}`
+    : `npm run setup:tensorflow${forGpu ? ' -- --gpu' : ''}`;
 }

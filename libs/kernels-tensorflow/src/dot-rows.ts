@@ -3,7 +3,7 @@ import { assertEntries, type DotRequest, dot, type ValueTable } from '@ultramem/
 import { rangeLength } from '@ultramem/ultramem';
 import type { Binding } from './binding.ts';
 import { localRows, ownValues, type TensorflowValues } from './load-values.ts';
-import { intOf, type TensorId, type Tensors, TYPE, typeOf, withTensors } from './tensors.ts';
+import { type TensorId, type Tensors, TYPE, typeOf, withTensors } from './tensors.ts';
 
 /** Columns that differ by a multiple of this are summed together, as in the kernels' `dot`. */
 const LANES = 8;
@@ -93,11 +93,6 @@ function laneSums(tensors: Tensors, products: TensorId, rows: number, width: num
     [typeOf('T', TYPE.F64), typeOf('Tpaddings', TYPE.I32)],
     [products, tensors.i32([2, 2], [0, 0, 0, chunks * LANES - width])],
   );
-  const parts = tensors.runMany(
-    'Unpack',
-    [typeOf('T', TYPE.F64), intOf('num', chunks), intOf('axis', 1)],
-    [tensors.reshape(padded, TYPE.F64, [rows, chunks, LANES])],
-    chunks,
-  );
+  const parts = tensors.unpack(tensors.reshape(padded, TYPE.F64, [rows, chunks, LANES]), chunks, 1);
   return parts.reduce((sums, part) => tensors.add(sums, part));
 }

@@ -7,8 +7,8 @@ import { localRows, ownValues, type TensorflowValues } from './load-values.ts';
 import { isSettled, sumBound } from './settled.ts';
 import { TYPE, withTensors } from './tensors.ts';
 
-/** Elements of gathered rows in f64 that one call holds: 4 MB stay in a CPU's cache, and a GPU is busy with it. */
-const ELEMENTS_MAX = 5e5;
+/** Elements of gathered rows in f64 that one call holds: 4 MB stay in the cache of a CPU, 128 MB keep a GPU busy. */
+const ELEMENTS_MAX = { cpu: 5e5, gpu: 1.6e7 };
 
 /** A request whose weights are complete, with rows counted from the first of the table. */
 interface Pooling {
@@ -42,12 +42,13 @@ export async function pool(
   const result = new Float32Array(tokenCount * blockCount * width);
   if (width === 0) return result;
   const pooling: Pooling = { table, request, weights, local, width, edges: coreEdges(table, coreCount) };
+  const elements = ELEMENTS_MAX[binding.isUsingGpuDevice() ? 'gpu' : 'cpu'];
   for (let first = 0; first < tokenCount; ) {
     let end = first;
     let most = 0; // entries of a token
     while (end < tokenCount) {
       const count = Math.max(most, entryStart[end + 1] - entryStart[end]);
-      if (end > first && (end + 1 - first) * count * width > ELEMENTS_MAX) break;
+      if (end > first && (end + 1 - first) * count * width > elements) break;
       most = count;
       end++;
     }

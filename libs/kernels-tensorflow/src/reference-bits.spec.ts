@@ -12,6 +12,8 @@ import { whyAbsent } from './binding.ts';
 import { createTensorflowKernels } from './tensorflow-kernels.ts';
 
 const absent = whyAbsent();
+/** As `gpu:0`, to run these cases on a graphics card. */
+const device = process.env.ULTRAMEM_TENSORFLOW_DEVICE ?? 'cpu';
 const random = createRandom(5);
 const normals = (length: number, scale = 1) => Float32Array.from({ length }, () => scale * random.normal());
 const below = (limit: number) => random.uint32() % limit;
@@ -37,7 +39,7 @@ describe.skipIf(absent !== null)(
     const reference = createReferenceKernels();
     let tensorflow: Kernels;
     beforeAll(async () => {
-      tensorflow = await createTensorflowKernels({ device: 'cpu' });
+      tensorflow = await createTensorflowKernels({ device });
     });
 
     /** The same call on both backends. */

@@ -6,6 +6,8 @@ import { createTensorflowKernels } from './tensorflow-kernels.ts';
 import { TYPE, withTensors } from './tensors.ts';
 
 const absent = whyAbsent();
+/** As `gpu:0`, to run these cases on a graphics card. */
+const device = process.env.ULTRAMEM_TENSORFLOW_DEVICE ?? 'cpu';
 const MIB = 2 ** 20;
 const LOOKUPS = 10_000;
 
@@ -17,8 +19,8 @@ describe.skipIf(absent !== null)(
     let kernels: Kernels;
     let binding: Binding;
     beforeAll(async () => {
-      kernels = await createTensorflowKernels({ device: 'cpu' });
-      binding = loadBinding('cpu');
+      kernels = await createTensorflowKernels({ device });
+      binding = loadBinding(null);
     });
 
     it(`is the same after ${LOOKUPS} lookups, a tenth of which fail`, async () => {

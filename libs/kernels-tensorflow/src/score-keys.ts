@@ -1,8 +1,8 @@
 import { assert } from '@ultramem/invariant';
 import { dot, type KeyTable, type ScoreRequest } from '@ultramem/kernels';
-import { type Candidates, collapseScore, comesBefore, rangeLength, SIDES, topK } from '@ultramem/ultramem';
+import { type Candidates, collapseScore, rangeLength, SIDES, topK } from '@ultramem/ultramem';
 import type { Binding } from './binding.ts';
-import { type FirstChoice, firstChoice } from './first-choice.ts';
+import { type DeviceScores, deviceScores } from './device-scores.ts';
 import { ownKeys, type TensorflowKeys } from './load-keys.ts';
 import { queryStart } from './query-start.ts';
 
@@ -11,8 +11,7 @@ const SCORES_MAX = 8e6;
 
 /**
  * Refined scores and the best `k` keys of every token, head and side (SEMANTICS 4.2, 4.3), equal to the reference's to the last
- * bit: the device makes a first choice in f32 that is wider than `k`, and its refined scores in f64; what their rounding
- * leaves in doubt is decided here.
+ * bit: the device chooses, and what its roundings leave in doubt is scored again here.
  *
  * @throws OperatingError NON_FINITE_SCORE when a score is NaN.
  */
@@ -42,10 +41,17 @@ export async function scoreKeys(
     const count = Math.min(step, tokenCount - first);
     const query = request.query.subarray(first * queryLength, (first + count) * queryLength);
     const part = { ...request, query, tokenCount: count };
-    const choice = firstChoice(binding, keys, part, perSide);
-    for (let token = 0; token < count; token++)
-      for (let list = 0; list < lists; list++)
-        if (decide(keys, part, choice, token, list, result, first + token)) await breathe();
+    const scores = deviceScores(binding, keys, part, perSide);
+    for (let list = 0; list < lists; list++)
+      for (let token = 0; token < count; token++) {
+        const into = ((first + token) * lists + list) * perSide;
+        if (scores.isExact(list * count + token))
+          copyRow(scores, list * count + token, range.start, result, into);
+        else {
+          scoreOnHost(keys, part, token, list, result, into);
+          await breathe();
+        }
+      }
   }
   return result;
 }
@@ -68,70 +74,42 @@ function assertScores(keys: TensorflowKeys, request: ScoreRequest): void {
   );
 }
 
-/**
- * Writes the best keys of one token and list to the result. Where the first choice may lack one of them, all keys are scored
- * here.
- *
- * @returns whether that took long
- */
-function decide(
+function copyRow(
+  scores: DeviceScores,
+  row: number,
+  firstKey: number,
+  result: Candidates,
+  into: number,
+): void {
+  const { key, refined, perRow } = scores;
+  const rank = refined.length / key.length;
+  const { perSide } = result;
+  for (let j = 0; j < perSide; j++) result.index[into + j] = firstKey + key[row * perRow + j];
+  const from = row * perRow * rank;
+  result.refined.set(refined.subarray(from, from + perSide * rank), into * rank);
+}
+
+/** All keys of one token and list as the reference scores them: where rounding decides, or scores are equal. */
+function scoreOnHost(
   keys: TensorflowKeys,
   request: ScoreRequest,
-  choice: FirstChoice,
   token: number,
   list: number,
-  into: Candidates,
-  intoToken: number,
-): boolean {
-  const { rank, range, headCount } = keys;
-  const { perSide } = into;
-  const at = (intoToken * headCount * SIDES + list) * perSide;
-  const write = (key: Uint32Array | null, refined: Float32Array, best: Uint32Array): void => {
-    for (let j = 0; j < perSide; j++) {
-      into.index[at + j] = range.start + (key === null ? best[j] : key[best[j]]);
-      for (let r = 0; r < rank; r++) into.refined[(at + j) * rank + r] = refined[best[j] * rank + r];
-    }
-  };
-  const best = new Uint32Array(perSide);
-  const first = choice.candidates(token, list);
-  if (first !== null) {
-    const collapsed = collapse(keys, request, list, first.refined);
-    rankCandidates(collapsed, first.key, best);
-    if (choice.isComplete(token, list, collapsed[best[perSide - 1]])) {
-      write(first.key, first.refined, best);
-      return false;
-    }
-  }
+  result: Candidates,
+  into: number,
+): void {
+  const { rank, range } = keys;
+  const { row, column } = request.collapse;
   const refined = scoreAll(keys, request, token, list);
-  topK(collapse(keys, request, list, refined), rangeLength(range), perSide, best, 0);
-  write(null, refined, best);
-  return true;
-}
-
-/** Collapsed scores of refined ones `[count, rank]` of one list. */
-function collapse(
-  { rank }: TensorflowKeys,
-  { collapse: { row, column } }: ScoreRequest,
-  list: number,
-  refined: Float32Array,
-): Float64Array {
+  const collapsed = new Float64Array(rangeLength(range));
   const vector = list % SIDES === 0 ? row : column;
-  const vectorAt = Math.floor(list / SIDES) * rank;
-  const collapsed = new Float64Array(refined.length / rank);
-  for (let i = 0; i < collapsed.length; i++)
-    collapsed[i] = collapseScore(refined, i * rank, vector, vectorAt, rank);
-  return collapsed;
-}
-
-/** The places of the best scores, best first, equal ones by key; the scores are nearly in order and not NaN. */
-function rankCandidates(score: Float64Array, key: Uint32Array, best: Uint32Array): void {
-  for (let i = 0; i < score.length; i++) {
-    let place = Math.min(i, best.length);
-    while (place > 0 && comesBefore(score[i], key[i], score[best[place - 1]], key[best[place - 1]])) {
-      if (place < best.length) best[place] = best[place - 1];
-      place--;
-    }
-    if (place < best.length) best[place] = i;
+  for (let key = 0; key < collapsed.length; key++)
+    collapsed[key] = collapseScore(refined, key * rank, vector, Math.floor(list / SIDES) * rank, rank);
+  const best = new Uint32Array(result.perSide);
+  topK(collapsed, collapsed.length, best.length, best, 0);
+  for (let j = 0; j < best.length; j++) {
+    result.index[into + j] = range.start + best[j];
+    for (let r = 0; r < rank; r++) result.refined[(into + j) * rank + r] = refined[best[j] * rank + r];
   }
 }
 

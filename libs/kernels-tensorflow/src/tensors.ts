@@ -5,7 +5,7 @@ import type { Binding, OpAttribute } from './binding.ts';
 export type TensorId = number;
 
 /** `TF_DataType` of TensorFlow's C interface. */
-export const TYPE = { F32: 1, F64: 2, I32: 3, U8: 4, I16: 5, I64: 9, BF16: 14, F16: 19 } as const;
+export const TYPE = { F32: 1, F64: 2, I32: 3, U8: 4, I16: 5, I64: 9, BOOL: 10, BF16: 14, F16: 19 } as const;
 export type Type = (typeof TYPE)[keyof typeof TYPE];
 
 /** `TF_AttrType` of the same. */
@@ -163,6 +163,72 @@ export class Tensors {
       ],
       [x, indices, this.i32([], [axis])],
     );
+  }
+
+  /** The greatest `count` along the last axis, best first, and their places. */
+  topK(x: TensorId, type: Type, count: number): [values: TensorId, places: TensorId] {
+    const inputs = [x, this.i32([], [count])];
+    const [values, places] = this.runMany('TopKV2', [typeOf('T', type), boolOf('sorted', true)], inputs, 2);
+    return [values, places];
+  }
+
+  /** The parts along an axis of f64. */
+  unpack(x: TensorId, count: number, axis: number): TensorId[] {
+    return this.runMany(
+      'Unpack',
+      [typeOf('T', TYPE.F64), intOf('num', count), intOf('axis', axis)],
+      [x],
+      count,
+    );
+  }
+
+  slice(x: TensorId, type: Type, begin: readonly number[], size: readonly number[]): TensorId {
+    const edges = [this.i32([begin.length], begin), this.i32([size.length], size)];
+    return this.run('Slice', [typeOf('T', type), typeOf('Index', TYPE.I32)], [x, ...edges]);
+  }
+
+  /**
+   * Whether all f64 `sums [a, b, c, d]` of a pair (a, b) are rounded to the same f32 wherever they lie within its bound, and
+   * are normal numbers there, which TensorFlow does not take for zero: `[a, b]`.
+   *
+   * @param shape of the bounds, `[a, b, 1, 1]`
+   */
+  allSettled(sums: TensorId, shape: readonly number[], bounds: Float64Array): TensorId {
+    const moved = (sign: number) =>
+      this.cast(
+        this.add(
+          sums,
+          this.f64(
+            shape,
+            bounds.map((bound) => sign * bound),
+          ),
+        ),
+        TYPE.F64,
+        TYPE.F32,
+      );
+    const same = this.run(
+      'Equal',
+      [typeOf('T', TYPE.F32), boolOf('incompatible_shape_error', true)],
+      [moved(-1), moved(1)],
+    );
+    const size = this.run('Abs', [typeOf('T', TYPE.F64)], [sums]);
+    const normal = this.run(
+      'Greater',
+      [typeOf('T', TYPE.F64)],
+      [size, this.f64([], Float64Array.of(2 ** -125))],
+    );
+    const both = this.run('LogicalAnd', [], [same, normal]);
+    return this.run(
+      'All',
+      [boolOf('keep_dims', false), typeOf('Tidx', TYPE.I32)],
+      [both, this.i32([2], [2, 3])],
+    );
+  }
+
+  readBool(id: TensorId): Uint8Array {
+    const values = this.#binding.tensorDataSync(id);
+    assert(values instanceof Uint8Array, 'a tensor of bools is read as bytes');
+    return values;
   }
 
   readF32(id: TensorId): Float32Array {
