@@ -1,4 +1,5 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openBackend } from '@ultramem/backends';
@@ -21,7 +22,7 @@ export class BenchContext {
   #kernels: Promise<Kernels> | null = null;
   #peer: PeerServer | null = null;
   #machine: MachineReader | null | undefined;
-  #directory: Promise<string> | null = null;
+  #path: string | null = null;
   #fileCount = 0;
 
   constructor(options: BenchOptions, report: (row: Row) => void, progress: (text: string) => void) {
@@ -61,9 +62,10 @@ export class BenchContext {
     return this.#machine;
   }
 
-  directory(): Promise<string> {
-    this.#directory ??= mkdtemp(join(this.options.scratch ?? tmpdir(), 'ultramem-bench-'));
-    return this.#directory;
+  /** Of this run; whatever is in it vanishes at the end. */
+  async directory(): Promise<string> {
+    this.#path ??= mkdtempSync(join(this.options.scratch ?? tmpdir(), 'ultramem-bench-'));
+    return this.#path;
   }
 
   /** A synthetic checkpoint; equal ones are written once. Returns its directory. */
@@ -95,15 +97,23 @@ export class BenchContext {
     return path;
   }
 
-  interleave(sides: readonly Side[]): Promise<Rounds[]> {
+  /** @param atLeast runs of one side in one round, also where they take longer than a round has */
+  interleave(sides: readonly Side[], atLeast = 3): Promise<Rounds[]> {
     const { rounds, seconds, quick } = this.options;
-    return interleave(sides, { rounds, seconds, atLeast: quick ? 1 : 3, settleMs: quick ? 0 : 30 });
+    return interleave(sides, { rounds, seconds, atLeast: quick ? 1 : atLeast, settleMs: quick ? 0 : 30 });
+  }
+
+  /** What `close` does, at once and whatever is under way. */
+  abandon(): void {
+    this.#peer?.close();
+    this.#machine?.close();
+    if (this.#path !== null) rmSync(this.#path, { recursive: true, force: true });
   }
 
   async close(): Promise<void> {
     this.#peer?.close();
     this.#machine?.close();
     if (this.#kernels !== null) await (await this.#kernels.catch(() => null))?.close();
-    if (this.#directory !== null) await rm(await this.#directory, { recursive: true, force: true });
+    if (this.#path !== null) await rm(this.#path, { recursive: true, force: true });
   }
 }

@@ -30,7 +30,10 @@ async function main(args: readonly string[]): Promise<number> {
   };
   const context = new BenchContext(options, report, progress);
   let failed = 0;
-  const stop = (): void => void context.close().finally(() => process.exit(130));
+  const stop = (): never => {
+    context.abandon();
+    return process.exit(130);
+  };
   process.once('SIGINT', stop).once('SIGTERM', stop);
   try {
     await context.kernels(); // a backend that is not there ends it all

@@ -22,7 +22,7 @@ import { alone, comparison, type Subject } from '../row.ts';
 import { billionConfig } from '../transformer-model.ts';
 
 const DEMO = fileURLToPath(new URL('../../../apps/cli/demo-model', import.meta.url));
-const PROMPT = Array.from('Before we proceed any further, hear me speak.', (letter) => letter.charCodeAt(0));
+const PROMPT = Array.from('hear me speak.', (letter) => letter.charCodeAt(0));
 
 /** Tokens of a whole model in one process, prompt included: the demo model, and one of 1 B parameters. */
 export const generation: BenchCase = {
@@ -91,12 +91,15 @@ async function measureModel(context: BenchContext, of: Measured): Promise<void> 
     };
     const goal = batch === 1 ? 1 : 1.5;
     if (peer === null) {
-      const [own] = await context.interleave([ours]);
+      const [own] = await context.interleave([ours], 1);
       context.report(alone({ ...subject, note: 'why' in rest ? rest.why : null }, own!, goal));
       continue;
     }
     const ids = Array.from({ length: batch }, () => PROMPT);
-    const [own, theirs] = await context.interleave([ours, peer.side('generate', { ids, tokens: of.tokens })]);
+    const [own, theirs] = await context.interleave(
+      [ours, peer.side('generate', { ids, tokens: of.tokens })],
+      1,
+    );
     context.report(
       comparison(subject, own!, { name: `PyTorch, ${of.dtype.toLowerCase()}`, rounds: theirs!, goal }),
     );
