@@ -71,7 +71,7 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
   });
   const coordinator = await startCoordinator({
     ...flags,
-    transport: createWsTransport({ onHttp, allowedOrigins }),
+    transport: createWsTransport({ onHttp, allowedOrigins, loopbackNamesOnly: token === null }),
     clock: systemClock,
     kernels,
     checkpoint,

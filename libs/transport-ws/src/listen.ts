@@ -19,12 +19,19 @@ export interface HttpOptions {
   onHttp?: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** Origins of pages on other hosts that may dial, such as `https://example.org`. */
   allowedOrigins?: readonly string[];
+  /**
+   * Any site can have a name of its own point to this machine, and its pages are then of the same host as the port. True lets
+   * only pages in that were reached by a loopback name: for ports that ask for no token.
+   */
+  loopbackNamesOnly?: boolean;
 }
+
+const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
 
 /** Accepts WebSockets of our subprotocol. @throws OperatingError PORT_IN_USE, LISTEN_FAILED */
 export async function listen(options: ListenOptions, http: HttpOptions = {}): Promise<Listener> {
   const { host, port, onConnection, strangerBytesMax } = options;
-  const { onHttp = () => false, allowedOrigins = [] } = http;
+  const { onHttp = () => false } = http;
   const server = createServer((request, response) => {
     if (!onHttp(request, response)) askForUpgrade(response);
   });
@@ -34,7 +41,7 @@ export async function listen(options: ListenOptions, http: HttpOptions = {}): Pr
     maxPayload: MESSAGE_BYTES_MAX,
     handleProtocols: (offered) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     verifyClient: ({ req }, answer) => {
-      const refusal = refusalOf(req, allowedOrigins);
+      const refusal = refusalOf(req, http);
       answer(refusal === null, 400, refusal ?? '');
     },
   });
@@ -87,16 +94,16 @@ function limitStranger(socket: WebSocket, raw: Socket, bytesMax: number): void {
  * Null, or why this handshake is refused. A browser sends the origin of the page along, and any page can dial a loopback
  * address: only pages of the same host may, and those that were allowed.
  */
-function refusalOf({ headers }: IncomingMessage, allowedOrigins: readonly string[]): string | null {
+function refusalOf({ headers }: IncomingMessage, http: HttpOptions): string | null {
+  const { allowedOrigins = [], loopbackNamesOnly = false } = http;
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
   if (!offered.includes(SUBPROTOCOL)) return `expected the subprotocol ${SUBPROTOCOL}`;
   if (headers.origin === undefined || allowedOrigins.includes(headers.origin)) return null;
   const host = `http://${headers.host}`; // whatever the stranger wrote
-  const isSameHost =
-    URL.canParse(headers.origin) &&
-    URL.canParse(host) &&
-    new URL(headers.origin).hostname === new URL(host).hostname;
-  return isSameHost ? null : 'expected a page of the same host';
+  if (!URL.canParse(headers.origin) || !URL.canParse(host)) return 'expected a page of the same host';
+  const { hostname } = new URL(headers.origin);
+  if (hostname !== new URL(host).hostname) return 'expected a page of the same host';
+  return loopbackNamesOnly && !LOOPBACK.test(hostname) ? 'expected a page of a loopback name' : null;
 }
 
 function bound(server: Server, host: string, port: number, sockets: WebSocketServer): Promise<number> {

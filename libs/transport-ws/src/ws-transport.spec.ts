@@ -137,6 +137,18 @@ describe('listening', () => {
       expect(await handshake(url, [SUBPROTOCOL], { origin })).toBe(400);
   });
 
+  it('takes no other name for this machine where it was told so', async () => {
+    const wary = createWsTransport({ loopbackNamesOnly: true });
+    const { url, close } = await wary.listen({ host: HOST, port: 0, onConnection: () => undefined });
+    onTestFinished(close);
+    const from = (name: string) =>
+      handshake(url, [SUBPROTOCOL], { origin: `http://${name}:7420`, host: `${name}:7420` });
+    for (const name of ['localhost', '127.0.0.1', '[::1]']) expect(await from(name)).toBe('open');
+    for (const name of ['rebound.example.org', 'localhost.example.org', '127.0.0.1.example.org'])
+      expect(await from(name)).toBe(400);
+    expect(await handshake(url, [SUBPROTOCOL], { host: 'proxied.example.org' })).toBe('open');
+  });
+
   it('refuses an address of another machine', async () => {
     await expect(
       transport.listen({ host: '192.0.2.1', port: 0, onConnection: () => undefined }),
