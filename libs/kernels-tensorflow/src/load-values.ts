@@ -1,6 +1,7 @@
 import {
   DTYPE_BYTES,
   type FloatDType,
+  floatSource,
   readRectangle,
   type TensorSource,
   toFloat32,
@@ -122,9 +123,9 @@ export async function loadValues(
   rows: Range,
   columns: Range,
 ): Promise<TensorflowValues> {
-  const { dtype, shape } = source;
+  const floats = floatSource(source); // the device has no op for block-scaled int8
+  const { dtype, shape } = floats;
   assert(shape.length === 2, 'a value table has two axes');
-  assert(dtype !== 'I64', 'a value table holds floats');
   assert(rows.start <= rows.end && rows.end <= shape[0], 'the rows lie inside the table');
   assert(columns.start <= columns.end && columns.end <= shape[1], 'the columns lie inside the table');
   const table = new TensorflowValues(binding, { dtype, rows, columns, fullWidth: shape[1] });
@@ -133,7 +134,7 @@ export async function loadValues(
   try {
     for (let start = rows.start; start < rows.end && rowBytes > 0; start += step) {
       const piece = { start, end: Math.min(start + step, rows.end) };
-      table.write(start - rows.start, rangeLength(piece), await readRectangle(source, piece, columns));
+      table.write(start - rows.start, rangeLength(piece), await readRectangle(floats, piece, columns));
     }
     return table;
   } catch (error) {

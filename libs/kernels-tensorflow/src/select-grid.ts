@@ -2,8 +2,9 @@ import { assert } from '@ultramem/invariant';
 import type { GridRequest, Kernels } from '@ultramem/kernels';
 import { comesBefore, type Selection, SIDES } from '@ultramem/ultramem';
 import type { Binding } from './binding.ts';
+import { type DeviceGrid, deviceGrid } from './device-grid.ts';
 import { type GridHead, gridHead, largestCandidate } from './grid-head.ts';
-import { type BestPlaces, bestPlacesOnDevice, GridScratch } from './grid-places.ts';
+import { HostGrid } from './host-grid.ts';
 
 /** From this many places on the device chooses; a single grid is smaller than its way there. */
 const DEVICE_PLACES = 1e5;
@@ -41,48 +42,87 @@ export async function selectGrid(
     rankScore: new Float32Array(entries),
   };
   const heads = Array.from({ length: headCount }, (_, head) => gridHead(request, cores, head));
-  const scratch = new GridScratch(k, rank);
+  const host = new HostGrid(k, rank);
   const step = Math.max(1, Math.floor(PLACES_MAX / Math.max(1, headCount * k * k)));
   for (let first = 0; first < tokenCount; first += step) {
     if (first > 0) await breathe();
     const count = Math.min(step, tokenCount - first);
     const onDevice = count * headCount * k * k >= DEVICE_PLACES;
-    const chosen = onDevice ? bestPlacesOnDevice(binding, request, heads, first, count) : null;
-    for (let list = first * headCount; list < (first + count) * headCount; list++)
-      if (!selectList(request, heads[list % headCount], list, chosen, scratch, selection))
-        return reference(request);
+    const device = onDevice ? deviceGrid(binding, request, heads, first, count) : null;
+    for (let i = 0; i < count * headCount; i++) {
+      const list = first * headCount + i;
+      const { rows, columns, bound } = sidesOf(request, heads[i % headCount], list);
+      if (!Number.isFinite(bound)) return reference(request);
+      if (device?.isExact(i, bound)) copyWinners(request, device, i, list, selection);
+      else winOnHost(request, heads[i % headCount], host, { list, rows, columns, bound }, selection);
+    }
   }
   return selection;
 }
 
-/** @returns false where numbers are not finite */
-function selectList(
-  { candidates: { perSide: k, index, refined }, keyCount, rank, coreCount }: GridRequest,
-  head: GridHead,
+/** Refined scores of the candidates of one token and head. */
+interface Sides {
+  list: number;
+  rows: Float32Array; // [k, rank]
+  columns: Float32Array; // [k, rank]
+  /** How far a score with the summed cores, in any order, may lie from the reference's; not finite where numbers are not. */
+  bound: number;
+}
+
+function sidesOf(request: GridRequest, head: GridHead, list: number): Sides {
+  const { perSide: k, refined } = request.candidates;
+  const { rank, coreCount } = request;
+  const rowAt = list * SIDES * k * rank;
+  const rows = refined.subarray(rowAt, rowAt + k * rank);
+  const columns = refined.subarray(rowAt + k * rank, rowAt + 2 * k * rank);
+  const size = head.magnitude * largestCandidate(rows, rank) * largestCandidate(columns, rank);
+  return { list, rows, columns, bound: 2 ** -51 * (coreCount + 2 * rank + 6) * size };
+}
+
+function copyWinners(
+  request: GridRequest,
+  device: DeviceGrid,
+  row: number,
   list: number,
-  chosen: BestPlaces | null,
-  scratch: GridScratch,
   into: Selection,
-): boolean {
-  const rowAt = list * SIDES * k;
-  const rows = refined.subarray(rowAt * rank, (rowAt + k) * rank);
-  const columns = refined.subarray((rowAt + k) * rank, (rowAt + 2 * k) * rank);
-  const terms = coreCount + 2 * rank + 6;
-  const bound =
-    2 ** -51 * terms * head.magnitude * largestCandidate(rows, rank) * largestCandidate(columns, rank);
-  if (!Number.isFinite(bound)) return false;
-  let winners = chosen === null ? null : rankPlaces(head, rows, columns, chosen.places(list), k);
-  if (winners === null || !chosen?.isComplete(list, winners.total[winners.best[k - 1]], bound))
-    winners = rankPlaces(head, rows, columns, scratch.places(rows, columns, head.summed, 2 * bound), k);
-  const { place, total, scores, best } = winners;
+): void {
+  const { coreCount } = request;
+  const k = request.candidates.perSide;
+  const from = row * device.perRow;
   for (let j = 0; j < k; j++) {
     const entry = list * k + j;
-    const [row, column] = [Math.floor(place[best[j]] / k), place[best[j]] % k];
-    into.virtualIndex[entry] = index[rowAt + row] * keyCount + index[rowAt + k + column];
+    into.virtualIndex[entry] = virtualIndex(request, list, device.place[from + j]);
+    into.rankScore[entry] = device.total[from + j] + 0; // no -0, which sums that start at 0 do not give
+    for (let c = 0; c < coreCount; c++) into.scores[entry * coreCount + c] = device.scores[c][from + j] + 0;
+  }
+}
+
+function winOnHost(
+  request: GridRequest,
+  head: GridHead,
+  host: HostGrid,
+  { list, rows, columns, bound }: Sides,
+  into: Selection,
+): void {
+  const { coreCount } = request;
+  const k = request.candidates.perSide;
+  const places = host.places(rows, columns, head.summed, 2 * bound);
+  const { total, scores, best } = rankPlaces(head, rows, columns, places, k);
+  for (let j = 0; j < k; j++) {
+    const entry = list * k + j;
+    into.virtualIndex[entry] = virtualIndex(request, list, places[best[j]]);
     into.rankScore[entry] = total[best[j]];
     for (let c = 0; c < coreCount; c++) into.scores[entry * coreCount + c] = scores[best[j] * coreCount + c];
   }
-  return true;
+}
+
+function virtualIndex(
+  { candidates: { perSide: k, index }, keyCount }: GridRequest,
+  list: number,
+  place: number,
+): number {
+  const rowAt = list * SIDES * k;
+  return index[rowAt + Math.floor(place / k)] * keyCount + index[rowAt + k + (place % k)];
 }
 
 /**
@@ -119,5 +159,5 @@ function rankPlaces(
       if (at < k) best[at] = best[at - 1];
     if (at < k) best[at] = i;
   }
-  return { place, total, scores, best };
+  return { total, scores, best };
 }
