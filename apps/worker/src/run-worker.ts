@@ -31,10 +31,9 @@ export interface WorkerFlags {
 /** The worker in the real world: files, sockets, the clock. Resolves when it has left. */
 export async function runWorker(flags: WorkerFlags): Promise<void> {
   endWithParent();
-  const kernels = await openBackend({
-    ...flags,
-    onFallback: (fallback) => log('backend-fallback', fallback),
-  });
+  const openKernels = () =>
+    openBackend({ ...flags, onFallback: (fallback) => log('backend-fallback', fallback) });
+  const kernels = await openKernels();
   const checkpoint = await openCheckpoint(fileDirectory(flags.modelPath), { parts: 'memory' });
   if (checkpoint.geometry === null)
     throw new OperatingError(
@@ -55,6 +54,7 @@ export async function runWorker(flags: WorkerFlags): Promise<void> {
     clock: systemClock,
     random: createRandom(randomSeed()),
     kernels,
+    reopenKernels: openKernels,
     checkpoint,
     coordinatorUrl: flags.coordinatorUrl,
     connectTimeoutMs: flags.connectTimeoutMs,

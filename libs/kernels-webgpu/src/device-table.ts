@@ -1,12 +1,14 @@
 /// <reference types="@webgpu/types" />
 import {
   DTYPE_BYTES,
+  FLOAT_DTYPES,
   type FloatDType,
+  floatSource,
   readRectangle,
   type TensorSource,
   toFloat32,
 } from '@ultramem/checkpoint';
-import { assert } from '@ultramem/invariant';
+import { assert, present } from '@ultramem/invariant';
 import { type Range, rangeLength } from '@ultramem/ultramem';
 import { deviceLost, type Gpu, type Job, memoryExhausted, type Region } from './gpu.ts';
 import { EMPTY_SPAN, type Span, spanOf } from './span.ts';
@@ -103,8 +105,8 @@ export async function loadTable(
   rectangle: { rows: Range; columns: Range },
   split: { by: 'rows' | 'columns'; partBytes: number },
 ): Promise<DeviceTable> {
-  const { dtype } = source;
-  assert(dtype !== 'I64', 'a table holds floats');
+  const floats = floatSource(source); // block-scaled int8 is widened on its way
+  const { dtype } = floats;
   const { rows, columns } = rectangle;
   const [rowCount, width] = [rangeLength(rows), rangeLength(columns)];
   const parts = await createParts(gpu, cuts(rowCount, width, DTYPE_BYTES[dtype], split), DTYPE_BYTES[dtype]);
@@ -115,7 +117,7 @@ export async function loadTable(
     for (let start = 0; start < rowCount; start += perLoad) {
       const end = Math.min(rowCount, start + perLoad);
       const bytes = await readRectangle(
-        source,
+        floats,
         { start: rows.start + start, end: rows.start + end },
         columns,
       );

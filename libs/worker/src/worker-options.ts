@@ -11,6 +11,8 @@ export interface WorkerOptions {
   clock: Clock;
   random: Random;
   kernels: Kernels;
+  /** Called when a device is lost (DEVICE_LOST), for kernels on another; without it the worker ends with that error. */
+  reopenKernels?: () => Promise<Kernels>;
   checkpoint: Checkpoint;
   coordinatorUrl: string;
   /** Gives up when no coordinator was there for this long, at the start or after one was lost. */

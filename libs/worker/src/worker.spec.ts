@@ -1,6 +1,7 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
 import { syntheticCheckpoint, V2_MODEL } from '@ultramem/checkpoint/synthetic';
 import { OperatingError } from '@ultramem/invariant';
+import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
 import { codedError, type MessageOfKind } from '@ultramem/protocol';
 import { createMemoryTransport, failureMessage, type Transport } from '@ultramem/transport';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -47,6 +48,38 @@ function withoutKeys(): Checkpoint {
     return { ...source, read: async (_, byteCount) => new Uint8Array(byteCount).fill(0xff) };
   };
   return { ...checkpoint, tensor };
+}
+
+/** Kernels whose device can be lost: then every call fails. */
+function losable() {
+  const good = createReferenceKernels();
+  let isLost = false;
+  let isClosed = false;
+  const refuse = () => {
+    if (isLost) throw codedError('DEVICE_LOST', 'the device was lost; expected it; open another');
+  };
+  const kernels: Kernels = {
+    ...good,
+    scoreKeys: async (keys, request) => {
+      refuse();
+      return good.scoreKeys(keys, request);
+    },
+    loadValues: async (source, rows, columns) => {
+      refuse();
+      return good.loadValues(source, rows, columns);
+    },
+    close: async () => {
+      isClosed = true;
+    },
+  };
+  const lose = () => {
+    isLost = true;
+  };
+  return { kernels, lose, isClosed: () => isClosed };
+}
+
+function never(): never {
+  throw new Error('no more devices');
 }
 
 describe('a worker', () => {
@@ -354,6 +387,81 @@ describe('a connection that ends', () => {
     expect(last.closedBecause()).toBeNull();
     await clock.advance(LEASE.leaseMs / 2);
     expect(last.closedBecause()).toBe('the coordinator was silent for 5000 ms');
+  });
+});
+
+describe('a device that is lost', () => {
+  it('ends the connection; the worker joins again with another and loads what it is assigned anew', async () => {
+    const broken = losable();
+    const next = losable();
+    const { session, sessions, clock, events, states, defects } = await startWorld(checkpoint, {
+      kernels: broken.kernels,
+      reopenKernels: async () => next.kernels,
+    });
+    await session().assign();
+    broken.lose();
+    await expect(session().channel.request(scoring, { deadlineMs: 1_000 })).rejects.toMatchObject({
+      code: 'CONNECTION_LOST',
+      retriable: true,
+    });
+    await settle();
+    expect(events.at(-1)).toMatchObject({ reason: 'disconnected: the GPU device of this worker was lost' });
+    expect(broken.isClosed()).toBe(true);
+    await clock.advance(100);
+    expect(sessions).toHaveLength(2);
+    expect(states().at(-1)).toBe('standby');
+    const before = events.length;
+    await session().assign({ epoch: 2 });
+    expect(events.slice(before).some(({ kind }) => kind === 'loading')).toBe(true); // the old tables went with the device
+    const found = await session().channel.request({ ...scoring, epoch: 2 }, { deadlineMs: 1_000 });
+    expect(found.kind).toBe('candidates');
+    expect(defects).toEqual([]);
+  });
+
+  it('while a shard loads, or twice, is no different', async () => {
+    const opened = [losable(), losable(), losable()];
+    let at = 0;
+    const { session, sessions, clock } = await startWorld(checkpoint, {
+      kernels: opened[0]?.kernels ?? never(),
+      reopenKernels: async () => opened[++at]?.kernels ?? never(),
+    });
+    for (const { lose } of opened.slice(0, 2)) {
+      lose();
+      await expect(session().assign()).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
+      await settle();
+      await clock.advance(1_000);
+    }
+    expect(sessions).toHaveLength(3);
+    await session().assign({ epoch: 3 });
+  });
+
+  it('without another ends the worker with the reason', async () => {
+    const { kernels, lose } = losable();
+    const { session, end, worker } = await startWorld(checkpoint, { kernels });
+    await session().assign();
+    lose();
+    await session()
+      .channel.request(scoring, { deadlineMs: 1_000 })
+      .catch(() => {});
+    await settle();
+    expect(end()).toMatchObject({ code: 'DEVICE_LOST' });
+    await worker.leave('stopped');
+  });
+
+  it('and no new one to be had ends the worker with that', async () => {
+    const { kernels, lose } = losable();
+    const { session, end } = await startWorld(checkpoint, {
+      kernels,
+      reopenKernels: () =>
+        Promise.reject(codedError('BACKEND_UNAVAILABLE', 'none; expected one; plug it in')),
+    });
+    await session().assign();
+    lose();
+    await session()
+      .channel.request(scoring, { deadlineMs: 1_000 })
+      .catch(() => {});
+    await settle();
+    expect(end()).toMatchObject({ code: 'BACKEND_UNAVAILABLE' });
   });
 });
 

@@ -1,4 +1,5 @@
 import { assert, OperatingError } from '@ultramem/invariant';
+import type { Kernels } from '@ultramem/kernels';
 import {
   codedError,
   NAME_LENGTH_MAX,
@@ -38,6 +39,9 @@ export function startWorker(options: WorkerOptions): Worker {
 
 class WorkerProcess {
   readonly #options: WorkerOptions;
+  #kernels: Kernels;
+  /** What the kernels said when their device was lost. */
+  #deviceLost: OperatingError | null = null;
   #state: JoinState = 'connecting';
   #shard: ResidentShard | null = null;
   #channel: Channel | null = null;
@@ -54,6 +58,7 @@ class WorkerProcess {
 
   constructor(options: WorkerOptions) {
     this.#options = options;
+    this.#kernels = options.kernels;
   }
 
   /** The only loop that waits: connect, serve until the connection ends, again. */
@@ -75,6 +80,7 @@ class WorkerProcess {
         if (this.#remainingMs() <= 0) throw this.#gaveUp(error);
       }
       if (this.#left()) return;
+      if (this.#deviceLost !== null) await this.#reopenKernels(this.#deviceLost);
       const pauseMs = backoffMs(this.#attempt++, BACKOFF, random);
       await this.#sleep(Math.min(pauseMs, Math.max(1, this.#remainingMs())));
     }
@@ -131,7 +137,7 @@ class WorkerProcess {
         accepts: ACCEPTED,
         serve: (request) => {
           lastHeardMs = clock.nowMs();
-          return this.#serve(request);
+          return this.#orHangUp(channel, this.#serve(request));
         },
         onNotice: (notice) => {
           if (notice.kind === 'failure')
@@ -166,12 +172,12 @@ class WorkerProcess {
   }
 
   #hello(): Notice {
-    const { software, token, workerId, instance, capacityBytes, kernels, checkpoint } = this.#options;
+    const { software, token, workerId, instance, capacityBytes, checkpoint } = this.#options;
     const worker = {
       workerId,
       instance,
       capacityBytes,
-      backend: kernels.backend,
+      backend: this.#kernels.backend,
       fingerprint: checkpoint.fingerprint,
     };
     return {
@@ -185,6 +191,30 @@ class WorkerProcess {
     };
   }
 
+  /** A lost device ends the connection, so that the coordinator frees the shard and no other lookup is lost to it. */
+  #orHangUp<A>(channel: Channel, answer: Promise<A>): Promise<A> {
+    const kernels = this.#kernels;
+    return answer.catch((error: unknown) => {
+      if (error instanceof OperatingError && error.code === 'DEVICE_LOST' && kernels === this.#kernels) {
+        this.#deviceLost = error;
+        channel.close('the GPU device of this worker was lost');
+      }
+      throw error;
+    });
+  }
+
+  /** @throws OperatingError what the device was lost with, where there is no other; what opening one throws */
+  async #reopenKernels(lost: OperatingError): Promise<void> {
+    const { reopenKernels } = this.#options;
+    if (reopenKernels === undefined) throw lost;
+    await Promise.allSettled([this.#loading, ...this.#answering]);
+    this.#shard?.tables.release();
+    this.#shard = null;
+    await this.#kernels.close();
+    this.#kernels = await reopenKernels();
+    this.#deviceLost = null;
+  }
+
   async #serve(request: Request): Promise<AnswerBody> {
     switch (request.kind) {
       case 'heartbeat':
@@ -192,12 +222,12 @@ class WorkerProcess {
       case 'assign':
         return this.#assign(request);
       case 'score':
-        return this.#timed(() => serveScore(this.#shardOf(request.epoch), this.#options.kernels, request));
+        return this.#timed(() => serveScore(this.#shardOf(request.epoch), this.#kernels, request));
       case 'prescore':
-        return this.#timed(() => servePrescore(this.#shardOf(request.epoch), this.#options.kernels, request));
+        return this.#timed(() => servePrescore(this.#shardOf(request.epoch), this.#kernels, request));
       case 'pool': {
         const answer = await this.#timed(() =>
-          servePool(this.#shardOf(request.epoch), this.#options.kernels, request),
+          servePool(this.#shardOf(request.epoch), this.#kernels, request),
         );
         this.#rowsRead += request.slot.length;
         return answer;
@@ -243,7 +273,7 @@ class WorkerProcess {
   }
 
   async #load(request: AssignRequest): Promise<ResidentShard> {
-    const { checkpoint, kernels, onEvent } = this.#options;
+    const { checkpoint, onEvent } = this.#options;
     const { geometry } = checkpoint;
     assert(geometry !== null, 'checked by the caller');
     const held = this.#shard;
@@ -252,7 +282,7 @@ class WorkerProcess {
     this.#shard = await loadShard(request, held, {
       checkpoint,
       geometry,
-      kernels,
+      kernels: this.#kernels,
       onProgress: (loadedBytes, totalBytes) => onEvent({ kind: 'loading', loadedBytes, totalBytes }),
     });
     return this.#shard;
