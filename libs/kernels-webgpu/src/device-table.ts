@@ -1,14 +1,13 @@
 /// <reference types="@webgpu/types" />
 import {
   DTYPE_BYTES,
-  FLOAT_DTYPES,
   type FloatDType,
   floatSource,
   readRectangle,
   type TensorSource,
   toFloat32,
 } from '@ultramem/checkpoint';
-import { assert, present } from '@ultramem/invariant';
+import { assert } from '@ultramem/invariant';
 import { type Range, rangeLength } from '@ultramem/ultramem';
 import { deviceLost, type Gpu, type Job, memoryExhausted, type Region } from './gpu.ts';
 import { EMPTY_SPAN, type Span, spanOf } from './span.ts';
