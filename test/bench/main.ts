@@ -23,6 +23,7 @@ async function main(args: readonly string[]): Promise<number> {
   const [load = 0] = loadavg();
   if (load > BUSY)
     progress(`note: the load average is ${load.toFixed(1)}; on a busy machine these figures mean little`);
+  if (options.quick) progress('note: quick, that is small sizes: the figures say that it runs, nothing else');
   const rows: Row[] = [];
   const report = (row: Row): void => {
     rows.push(row);

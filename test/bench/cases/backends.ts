@@ -1,12 +1,12 @@
 import { type Backend, openBackend, probeBackends } from '@ultramem/backends';
-import { openCheckpoint, valueTableName } from '@ultramem/checkpoint';
+import { type Checkpoint, openCheckpoint, valueTableName } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
-import { createLocalLookup, type LookupRequest, loadMemoryLayers } from '@ultramem/inference';
+import { createLocalLookup, loadMemoryLayers, type MemoryLookup } from '@ultramem/inference';
 import type { Kernels } from '@ultramem/kernels';
-import { memoryGeometry, parseModelConfig, winnersPerToken } from '@ultramem/ultramem';
+import { winnersPerToken } from '@ultramem/ultramem';
 import type { BenchCase } from '../bench-case.ts';
 import type { BenchContext } from '../bench-context.ts';
-import { ownSide, type Side } from '../interleave.ts';
+import { ownSide } from '../interleave.ts';
 import { layerConfig, randomQueries } from '../layer-model.ts';
 import { againstTime, comparison, figure, missing, type Subject } from '../row.ts';
 import { quantile } from '../statistics.ts';
@@ -66,52 +66,60 @@ async function measureBackend(context: BenchContext, of: Measured): Promise<void
   const { options } = context;
   const { subject, processor, directory, onGpu } = of;
   const kernels = await openBackend({ backend: of.name, threads: options.threads });
-  const geometry = memoryGeometry(parseModelConfig(layerConfig(options.shape)))!;
+  const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
+  const lookUps = [await localLookup(kernels, checkpoint), await localLookup(processor, checkpoint)];
   for (const batch of options.batches ?? (options.quick ? [1, 4] : [1, 256, LARGE_BATCH])) {
-    const [request] = requestsOf(randomQueries(geometry, batch, 1), batch, 1);
-    const sides = [
-      await lookupSide(kernels, directory, request!),
-      await lookupSide(processor, directory, request!),
-    ];
+    const [request] = requestsOf(randomQueries(checkpoint.geometry!, batch, 1), batch, 1);
+    const sides = lookUps.map((lookUp) => ownSide(() => lookUp(request!)));
     const [own, theirs] = await context.interleave(sides);
-    const goal = onGpu && batch === LARGE_BATCH ? LOOKUP_GOAL : null;
-    context.report(
-      comparison({ ...subject, batch }, own!, {
-        name: `${processor.backend} kernels`,
-        rounds: theirs!,
-        goal,
-      }),
-    );
+    const peer = {
+      name: `${processor.backend} kernels`,
+      rounds: theirs!,
+      goal: onGpu && batch === LARGE_BATCH ? LOOKUP_GOAL : null,
+    };
+    context.report(comparison({ ...subject, batch }, own!, peer));
   }
-  if (onGpu) await measureGather(context, kernels, of, LARGE_BATCH);
+  if (onGpu)
+    await measureGather(context, {
+      kernels,
+      checkpoint,
+      subject: { ...subject, what: 'pooled gather', batch: LARGE_BATCH },
+    });
+  await checkpoint.close();
   await kernels.close();
 }
 
-async function lookupSide(kernels: Kernels, directory: string, request: LookupRequest): Promise<Side> {
-  const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
-  const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
-  const lookUp = await createLocalLookup({ checkpoint, kernels, memoryLayers });
-  return ownSide(() => lookUp(request));
+async function localLookup(kernels: Kernels, checkpoint: Checkpoint): Promise<MemoryLookup> {
+  return createLocalLookup({
+    checkpoint,
+    kernels,
+    memoryLayers: await loadMemoryLayers(checkpoint, kernels),
+  });
 }
 
 /** Pooling on a GPU against a copy of as many bytes within its memory, by PyTorch. */
 async function measureGather(
   context: BenchContext,
-  kernels: Kernels,
-  { subject, directory }: Measured,
-  batch: number,
+  { kernels, checkpoint, subject }: { kernels: Kernels; checkpoint: Checkpoint; subject: Subject },
 ): Promise<void> {
-  const about = { ...subject, what: 'pooled gather', batch };
   const { peer } = context.peer();
   const bandwidth = peer === null ? null : await deviceBandwidth(context);
   if (bandwidth === null)
-    return context.report(missing({ ...about, note: 'PyTorch sees no GPU' }, GATHER_GOAL));
+    return context.report(missing({ ...subject, note: 'PyTorch sees no GPU' }, GATHER_GOAL));
   context.report(
-    figure({ ...about, what: 'device copy, bytes read and written', backend: 'PyTorch' }, bandwidth, 'GB/s'),
+    figure(
+      { ...subject, what: 'device copy, bytes read and written', backend: 'PyTorch' },
+      bandwidth,
+      'GB/s',
+    ),
   );
-  const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
   const geometry = checkpoint.geometry!;
-  const { requests } = drawEntries(geometry, batch, 'uniform', 2 * batch * winnersPerToken(geometry));
+  const { requests } = drawEntries(
+    geometry,
+    LARGE_BATCH,
+    'uniform',
+    2 * LARGE_BATCH * winnersPerToken(geometry),
+  );
   const source = checkpoint.tensor(valueTableName(geometry, 0));
   const columns = { start: 0, end: geometry.valueWidth };
   const table = await kernels.loadValues(source, { start: 0, end: geometry.tableRows }, columns);
@@ -119,15 +127,14 @@ async function measureGather(
   const [own] = await context.interleave([
     ownSide(() => kernels.pool(table, requests[turn++ % requests.length]!)),
   ]);
-  const bytes = batch * winnersPerToken(geometry) * geometry.valueWidth * 2;
+  const bytes = LARGE_BATCH * winnersPerToken(geometry) * geometry.valueWidth * 2;
   const limit = {
     name: 'as many bytes at the rate of a copy',
     ms: bytes / bandwidth / 1e6,
     goal: GATHER_GOAL,
   };
-  context.report(againstTime(about, quantile(own!.flat(), 0.5), limit));
+  context.report(againstTime(subject, quantile(own!.flat(), 0.5), limit));
   table.release();
-  await checkpoint.close();
 }
 
 /** GB/s, or null without a GPU. */
