@@ -1,12 +1,6 @@
 import type { FloatDType } from '@ultramem/checkpoint';
 import { createRandom } from '@ultramem/environment';
-import {
-  createReferenceKernels,
-  type Kernels,
-  memoryTensor,
-  type PoolRequest,
-  type SelectRequest,
-} from '@ultramem/kernels';
+import { createReferenceKernels, type Kernels, memoryTensor, type PoolRequest } from '@ultramem/kernels';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { whyAbsent } from './binding.ts';
 import { createTensorflowKernels } from './tensorflow-kernels.ts';
@@ -63,46 +57,6 @@ describe.skipIf(absent !== null)(
             return kernels.matmul(matrix, x, rowCount, bias);
           });
       }
-    });
-
-    it.each([
-      ['many keys', { keyCount: 1616, width: 96, rank: 2, k: 80, tokenCount: 20 }],
-      ['an odd width', { keyCount: 900, width: 67, rank: 3, k: 30, tokenCount: 12 }],
-      ['rank 1', { keyCount: 300, width: 128, rank: 1, k: 9, tokenCount: 30 }],
-      ['scores that cancel', { keyCount: 400, width: 60, rank: 2, k: 20, tokenCount: 4, cancels: true }],
-      ['tiny scores', { keyCount: 500, width: 32, rank: 2, k: 20, tokenCount: 3, scale: 1e-22 }],
-      ['scores beyond f32', { keyCount: 60, width: 32, rank: 1, k: 8, tokenCount: 3, scale: 1e19 }],
-    ])('in selections: %s', async (_, { keyCount, width, rank, k, tokenCount, ...rest }) => {
-      const { scale = 1, cancels = false } = rest as { scale?: number; cancels?: boolean };
-      const [heads, groups] = [3, 2];
-      const rows = heads * 2 * keyCount * rank;
-      // Features lie before the rank in a checkpoint: huge ones cancel along them only with rank 1, or as here in every rank alike.
-      const keys = cancels ? cancelling(heads * 2 * keyCount, width) : normals(heads * 2 * keyCount * width);
-      const stored = Float32Array.from(
-        { length: rows * width },
-        (_value, i) => keys[Math.floor(i / rank)] * (1 + (i % rank)) * scale,
-      );
-      const request: SelectRequest = {
-        query: cancels
-          ? new Float32Array(tokenCount * groups * 2 * width).fill(1)
-          : normals(tokenCount * groups * 2 * width, scale),
-        ...{ tokenCount, groupCount: groups, groupOfHead: Uint32Array.of(1, 0, 1), k },
-        collapse: { row: normals(heads * rank), column: normals(heads * rank) },
-        ...{ cores: normals(2 * heads * rank * rank), coreCount: 2 },
-      };
-      const shape = [heads, 2, keyCount, width, rank];
-      const outcome = async (kernels: Kernels) => {
-        const table = await kernels.loadKeys(
-          memoryTensor('keys', 'F32', shape, stored),
-          { start: 0, end: keyCount },
-          null,
-        );
-        const candidates = await kernels.scoreKeys(table, request);
-        const selection = await kernels.select(table, request).catch((error) => error.code);
-        table.release();
-        return { candidates, selection };
-      };
-      await both(outcome);
     });
 
     it.each<
