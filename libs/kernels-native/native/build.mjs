@@ -24,8 +24,8 @@ const addonPath = join(buildRoot, 'ultramem.node');
 export const COMMON_FLAGS = [
   // Sums and products stay as they are written: contraction to FMA would differ between instruction sets.
   ...['-std=c++20', '-pthread', '-ffp-contract=off', '-fno-math-errno'],
-  // g++ 12 finds its own AVX-512 headers uninitialised.
-  ...['-Wall', '-Wextra', '-Wno-maybe-uninitialized'],
+  // g++ 12 finds its own AVX-512 headers uninitialised, and notes how old compilers passed vectors.
+  ...['-Wall', '-Wextra', '-Wno-maybe-uninitialized', '-Wno-uninitialized', '-Wno-psabi'],
 ];
 /** Flags of each instruction set. `core/isa.cc` asks the machine for every feature named here. */
 export const ISA_FLAGS =
@@ -129,7 +129,7 @@ function objectHash(compiler, source, options) {
 }
 
 /** The file and what it includes in quotes, directly or not. */
-function withIncludes(path, seen) {
+export function withIncludes(path, seen) {
   if (seen.has(path) || !existsSync(path)) return seen;
   seen.add(path);
   for (const [, included] of readFileSync(path, 'utf8').matchAll(/^#include "(.+)"/gm)) {

@@ -4,7 +4,7 @@
 
 namespace ultramem::ULTRAMEM_ISA {
 
-// e^x as mantissa 2^power, for -150 <= x <= 150: apart, so that a caller can multiply before the result leaves the range of f32.
+// e^x as mantissa 2^power, for |x| <= 350: apart, so that a caller can multiply before the result leaves the range of f32.
 struct Exponential {
   Vec mantissa;
   Vec power;

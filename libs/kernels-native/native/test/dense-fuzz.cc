@@ -1,0 +1,205 @@
+// Products, activations and attention of random shapes against loops in double precision.
+#include <bit>
+
+#include "core/activation.h"
+#include "core/attend.h"
+#include "core/matmul.h"
+#include "test/driver.h"
+
+using namespace ultramem;
+using namespace ultramem::test;
+
+namespace {
+
+float widen(Dtype dtype, const uint8_t* at) {
+  if (dtype == Dtype::f32) {
+    float value;
+    std::memcpy(&value, at, 4);
+    return value;
+  }
+  uint16_t half;
+  std::memcpy(&half, at, 2);
+  if (dtype == Dtype::bf16) return std::bit_cast<float>(static_cast<uint32_t>(half) << 16);
+  const int exponent = (half >> 10) & 0x1f;
+  const double fraction = half & 0x3ff;
+  const double magnitude = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(fraction + 1024, exponent - 25);
+  return static_cast<float>(half & 0x8000 ? -magnitude : magnitude);
+}
+
+// Finite elements of any size the dtype has, denormal ones among them.
+Exact<uint8_t> weights(Random& random, Dtype dtype, size_t count) {
+  Exact<uint8_t> bytes(count * bytesOf(dtype));
+  for (size_t i = 0; i < count; i++) {
+    uint8_t* at = bytes.data() + i * bytesOf(dtype);
+    if (dtype == Dtype::f32) {
+      const float value = random.oneIn(20) ? 1e-41f * random.normal() : random.normal();
+      std::memcpy(at, &value, 4);
+    } else if (dtype == Dtype::bf16) {
+      const uint16_t half = static_cast<uint16_t>(std::bit_cast<uint32_t>(random.normal()) >> 16);
+      std::memcpy(at, &half, 2);
+    } else {
+      const uint16_t half = static_cast<uint16_t>((random.oneIn(2) ? 0x8000 : 0) | random.below(0x4800));
+      std::memcpy(at, &half, 2);
+    }
+  }
+  return bytes;
+}
+
+void checkMatmul(Random& random, Workers& workers) {
+  const auto dtype = static_cast<Dtype>(random.below(3));
+  const size_t rows = random.oneIn(4) ? random.between(1, 300) : random.between(1, 70);
+  const size_t columns = random.oneIn(6) ? random.between(1000, 1300) : random.between(random.oneIn(9) ? 0 : 1, 90);
+  const size_t rowCount = random.oneIn(5) ? random.between(90, 230) : random.between(0, 30);
+  const auto bytes = weights(random, dtype, rows * columns);
+  const auto x = normals(random, rowCount * columns);
+  const bool hasBias = random.oneIn(2);
+  const auto bias = normals(random, rows);
+  PackedMatrix matrix(dtype, rows, columns);
+  for (size_t row = 0; row < rows;) {
+    const size_t count = random.between(1, rows - row);
+    // As from a file: at any address.
+    Exact<uint8_t> piece(count * columns * bytesOf(dtype));
+    std::copy_n(bytes.data() + row * columns * bytesOf(dtype), piece.size(), piece.data());
+    matrix.fill(row, count, piece.data(), workers);
+    row += count;
+  }
+  Exact<float> out(rowCount * rows);
+  matmul(matrix, x.data(), rowCount, hasBias ? bias.data() : nullptr, out.data(), workers);
+  for (size_t i = 0; i < rowCount; i++)
+    for (size_t row = 0; row < rows; row++) {
+      double want = hasBias ? bias[row] : 0;
+      double magnitude = std::abs(want);
+      for (size_t c = 0; c < columns; c++) {
+        const double term = static_cast<double>(widen(dtype, bytes.data() + (row * columns + c) * bytesOf(dtype))) * x[i * columns + c];
+        want += term;
+        magnitude += std::abs(term);
+      }
+      expectClose("product", i * rows + row, out[i * rows + row], want, magnitude);
+    }
+  if (rowCount == 0) return;
+  const size_t one = random.below(rowCount);
+  Workers alone(1);
+  Exact<float> single(rows);
+  matmul(matrix, x.data() + one * columns, 1, hasBias ? bias.data() : nullptr, single.data(), alone);
+  for (size_t row = 0; row < rows; row++) expectSameBits("row alone", row, single[row], out[one * rows + row]);
+}
+
+struct Cache {
+  size_t queryCount, keyCount, headCount, kvHeadCount, headWidth;
+  Exact<float> query, keys, values, slopes;
+  bool alibi;
+};
+
+// The last query of head 0 on, in double precision.
+void expectAttended(const Cache& c, const Exact<float>& out) {
+  for (size_t i = 0; i < c.queryCount; i++)
+    for (size_t head = 0; head < c.headCount; head++) {
+      const size_t position = c.keyCount - c.queryCount + i;
+      const size_t kvHead = head / (c.headCount / c.kvHeadCount);
+      std::vector<double> scores(position + 1);
+      double largest = -INFINITY;
+      for (size_t j = 0; j <= position; j++) {
+        double dot = 0;
+        for (size_t w = 0; w < c.headWidth; w++)
+          dot += static_cast<double>(c.query[(i * c.headCount + head) * c.headWidth + w]) *
+                 c.keys[(j * c.kvHeadCount + kvHead) * c.headWidth + w];
+        scores[j] = dot / std::sqrt(c.headWidth) - (c.alibi ? c.slopes[head] * static_cast<double>(position - j) : 0);
+        largest = std::max(largest, scores[j]);
+      }
+      double total = 0;
+      for (double& score : scores) total += score = std::exp(score - largest);
+      for (size_t w = 0; w < c.headWidth; w++) {
+        double want = 0;
+        double magnitude = 0;
+        for (size_t j = 0; j <= position; j++) {
+          const double term = scores[j] / total * c.values[(j * c.kvHeadCount + kvHead) * c.headWidth + w];
+          want += term;
+          magnitude += std::abs(term);
+        }
+        const size_t at = (i * c.headCount + head) * c.headWidth + w;
+        expectClose("attended", at, out[at], want, magnitude);
+      }
+    }
+}
+
+void checkAttend(Random& random, Workers& workers) {
+  const size_t kvHeads = random.between(1, 3);
+  const size_t heads = kvHeads * random.between(1, 4);
+  const size_t width = random.oneIn(4) ? random.between(1, 140) : random.between(1, 40);
+  const size_t keyCount = random.oneIn(8) ? random.between(250, 700) : random.between(1, 150);
+  const size_t queryCount = std::min(keyCount, random.oneIn(6) ? random.between(1, 300) : random.between(0, 12));
+  const size_t cached = keyCount * kvHeads * width;
+  Cache c{queryCount,
+          keyCount,
+          heads,
+          kvHeads,
+          width,
+          normals(random, queryCount * heads * width),
+          normals(random, cached),
+          normals(random, cached),
+          normals(random, heads),
+          random.oneIn(3)};
+  for (size_t head = 0; head < heads; head++) c.slopes[head] = std::abs(c.slopes[head]);
+  Exact<float> out(c.query.size());
+  const Attention attention{c.query.data(), c.keys.data(), c.values.data(), c.alibi ? c.slopes.data() : nullptr, out.data(),
+                            queryCount,     keyCount,      heads,           kvHeads,                           width};
+  attend(attention, workers);
+  expectAttended(c, out);
+  if (queryCount == 0) return;
+  // One query alone sees a cache that ends with it.
+  const size_t one = random.below(queryCount);
+  const size_t rowFloats = heads * width;
+  Exact<float> single(rowFloats);
+  Attention alone = attention;
+  alone.query += one * rowFloats;
+  alone.out = single.data();
+  alone.queryCount = 1;
+  alone.keyCount = keyCount - queryCount + one + 1;
+  Workers sequential(1);
+  attend(alone, sequential);
+  for (size_t i = 0; i < rowFloats; i++) expectSameBits("query alone", i, single[i], out[one * rowFloats + i]);
+}
+
+void checkActivation(Random& random, Workers& workers) {
+  const size_t rows = random.between(1, 5);
+  const size_t width = 2 * (random.oneIn(9) ? random.between(5000, 9000) : random.between(1, 60));
+  Exact<float> x(rows * width);
+  const float odd[] = {0, -0.0f, 1e-42f, -1e-42f, 200, -200, 3e38f, -3e38f, INFINITY, -INFINITY, NAN, -90, -100, -104};
+  for (size_t i = 0; i < x.size(); i++) x[i] = random.oneIn(4) ? odd[random.below(std::size(odd))] : 10 * random.normal();
+  const auto kind = static_cast<Activation>(random.below(3));
+  Exact<float> given(x.size());
+  std::copy_n(x.data(), x.size(), given.data());
+  Exact<float> gated(kind == Activation::swiglu ? x.size() / 2 : 0);
+  activate(kind, x.data(), rows, width, kind == Activation::swiglu ? gated.data() : x.data(), workers);
+  if (kind == Activation::swiglu) {
+    for (size_t i = 0; i < gated.size(); i++) {
+      const double up = given[i / (width / 2) * width + i % (width / 2)];
+      const double z = given[i / (width / 2) * width + width / 2 + i % (width / 2)];
+      const double silu = z == -INFINITY ? 0 : z < 0 ? z * std::exp(z) / (1 + std::exp(z)) : z / (1 + std::exp(-z));
+      if (std::isnan(up * silu)) continue;  // zero times infinity: where the limit lies is a matter of taste
+      expectClose("swiglu", i, gated[i], up * silu, std::abs(up * silu), 1e-6);
+    }
+    return;
+  }
+  for (size_t i = 0; i < x.size(); i++) {
+    const double z = given[i];
+    double want = kind == Activation::relu ? (z > 0 ? z : 0) : z == -INFINITY ? 0 : 0.5 * z * std::erfc(-z / std::sqrt(2.0));
+    if (std::isnan(z)) want = z;
+    expectClose("activation", i, x[i], want, std::abs(want), 1e-5);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  answerIsas(argc, argv);
+  Random random(7);
+  Workers workers(3);
+  constexpr int ROUNDS = 120;
+  for (int round = 0; round < ROUNDS; round++) {
+    checkMatmul(random, workers);
+    checkAttend(random, workers);
+    checkActivation(random, workers);
+  }
+  std::printf("%d rounds", ROUNDS);
+}
