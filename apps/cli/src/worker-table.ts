@@ -4,7 +4,10 @@ import { printTable } from './print-table.ts';
 
 type Status = Omit<MessageOfKind<'cluster-status'>, 'id'>;
 
-/** The workers of a cluster, one line each. Bytes over the wire are seen from the coordinator: out to the worker, in from it. */
+/**
+ * The workers of a cluster, one line each. Bytes over the wire are seen from the coordinator: out to the worker, in from it. Late is
+ * the event loop: its 99th percentile and its worst, since the start.
+ */
 export function workerTable(status: Status): string {
   const ms = (value: number | null) => (value === null ? '-' : value.toFixed(2));
   const range = (value: { start: number; end: number } | null) =>
@@ -24,6 +27,7 @@ export function workerTable(status: Status): string {
       'in',
       'p50 ms',
       'p99 ms',
+      'late ms',
     ],
     status.workers.map((worker) => [
       worker.workerId,
@@ -39,6 +43,7 @@ export function workerTable(status: Status): string {
       formatBytes(worker.receivedBytes),
       ms(worker.p50Ms),
       ms(worker.p99Ms),
+      `${ms(worker.loopDelayP99Ms)} / ${ms(worker.loopDelayMaxMs)}`,
     ]),
   );
 }
@@ -53,6 +58,7 @@ export function describeStatus(status: Status): string {
     `model ${cluster.model} (${cluster.fingerprint})`,
     `partition ${cluster.partition || 'not planned yet'}, keys ${cluster.keys || '-'}, ${cluster.shardCount} shards, coordinator process ${formatBytes(cluster.processBytes)}`,
     `lookups ${cluster.lookups}, p50 ${ms(cluster.lookupP50Ms)}, p99 ${ms(cluster.lookupP99Ms)}, hidden behind computing ${share}`,
+    `event loop late by p99 ${ms(cluster.loopDelayP99Ms)}, at most ${ms(cluster.loopDelayMaxMs)}`,
     '',
     workerTable(status),
     '',

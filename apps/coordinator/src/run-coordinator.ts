@@ -12,7 +12,7 @@ import {
   tellParent,
 } from '@ultramem/command-line';
 import { type CoordinatorEvent, startCoordinator } from '@ultramem/coordinator';
-import { randomHex, systemClock } from '@ultramem/environment-system';
+import { randomHex, systemClock, watchEventLoop } from '@ultramem/environment-system';
 import { createHttpFiles } from '@ultramem/http-files';
 import { explainPlan, formatPartition, type KeysMode, type Partition } from '@ultramem/planner';
 import { loadTokenizer } from '@ultramem/tokenizer';
@@ -79,6 +79,7 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     clusterId: `cluster-${randomHex(4)}`,
     software: 'ultramem/0.1.0',
     processBytes: () => process.memoryUsage.rss(),
+    loopDelay: watchEventLoop(),
     onEvent: createEventLog(checkpoint.geometry),
     onDefect: stopOnDefect,
   });

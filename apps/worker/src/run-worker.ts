@@ -10,7 +10,7 @@ import {
   tellParent,
 } from '@ultramem/command-line';
 import { createRandom } from '@ultramem/environment';
-import { randomHex, randomSeed, systemClock } from '@ultramem/environment-system';
+import { randomHex, randomSeed, systemClock, watchEventLoop } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
 import { formatBytes } from '@ultramem/planner';
 import { createWsTransport } from '@ultramem/transport-ws';
@@ -64,6 +64,7 @@ export async function runWorker(flags: WorkerFlags): Promise<void> {
     instance: randomHex(8),
     capacityBytes: flags.capacityBytes,
     processBytes: () => process.memoryUsage.rss(),
+    loopDelay: watchEventLoop(),
     onEvent: createEventLog(),
     onDefect: stopOnDefect,
   });

@@ -103,9 +103,10 @@ describe('joining', () => {
     const world = await start(1);
     await dialWorker(world, { id: 'a' });
     await dialWorker(world, { id: 'spare' });
-    const { workers } = await world.coordinator.status();
+    const { cluster, workers } = await world.coordinator.status();
+    expect(cluster).toMatchObject({ loopDelayP99Ms: 0.25, loopDelayMaxMs: 3 });
     expect(workers).toMatchObject([
-      { workerId: 'a', shard: 0, lookups: 3, rowsRead: 5, p50Ms: null },
+      { workerId: 'a', shard: 0, lookups: 3, rowsRead: 5, p50Ms: null, loopDelayP99Ms: 0.5 },
       { workerId: 'spare', state: 'standby', shard: null, rows: null, columns: null, keys: null },
     ]);
   });

@@ -1,5 +1,5 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
-import type { Clock } from '@ultramem/environment';
+import type { Clock, LoopDelay } from '@ultramem/environment';
 import type { Kernels } from '@ultramem/kernels';
 import type { LeaseTerms } from '@ultramem/membership';
 import type { KeysMode, Partition } from '@ultramem/planner';
@@ -27,6 +27,8 @@ export interface CoordinatorOptions {
   lease?: LeaseTerms;
   frameBytesMax?: number;
   processBytes: () => number;
+  /** How late the event loop of this process was; where nobody measures it, nothing is reported. */
+  loopDelay?: () => LoopDelay | null;
   onEvent: (event: CoordinatorEvent) => void;
   onDefect: (error: unknown) => void;
 }

@@ -15,6 +15,7 @@ export function describeCluster(
   uptimeMs: number,
 ): ClusterStatus {
   const { plan, view } = cluster;
+  const loopDelay = options.loopDelay?.() ?? null;
   return {
     kind: 'cluster-status',
     cluster: {
@@ -27,6 +28,8 @@ export function describeCluster(
       lookups: statistics.lookups,
       hiddenFraction: statistics.hiddenFraction,
       processBytes: options.processBytes(),
+      loopDelayP99Ms: loopDelay?.p99Ms ?? null,
+      loopDelayMaxMs: loopDelay?.maxMs ?? null,
       state: cluster.state,
       epoch: view.epoch,
       partition: plan === null ? '' : formatPartition(plan.partition),
@@ -56,6 +59,8 @@ export function describeCluster(
         p50Ms: latency.percentileMs(50),
         p99Ms: latency.percentileMs(99),
         silentMs,
+        loopDelayP99Ms: pulse?.loopDelayP99Ms ?? null,
+        loopDelayMaxMs: pulse?.loopDelayMaxMs ?? null,
       };
     }),
   };

@@ -35,6 +35,8 @@ export function honestShard(checkpoint: Checkpoint): (request: Request) => Promi
           rowsRead: 5,
           residentBytes: 7,
           processBytes: 9,
+          loopDelayP99Ms: 0.5,
+          loopDelayMaxMs: null,
         };
       case 'assign': {
         const { keys, rows, columns, preColumns, epoch } = request;

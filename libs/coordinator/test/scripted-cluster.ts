@@ -50,6 +50,7 @@ export async function startWorld(
     lookupDeadlineMs: LOOKUP_DEADLINE_MS,
     lease: LEASE,
     processBytes: () => 0,
+    loopDelay: () => ({ p99Ms: 0.25, maxMs: 3 }),
     onEvent: (event) => void events.push(event),
     onDefect: throwIt,
     ...options,

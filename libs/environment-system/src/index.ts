@@ -1,2 +1,3 @@
+export { watchEventLoop } from './loop-delay.ts';
 export { randomHex, randomSeed } from './random-seed.ts';
 export { systemClock } from './system-clock.ts';

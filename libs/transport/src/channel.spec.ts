@@ -588,6 +588,8 @@ function silentPeer() {
       rowsRead: 0,
       residentBytes: 0,
       processBytes: 0,
+      loopDelayP99Ms: null,
+      loopDelayMaxMs: null,
     };
   };
   const answer = (): void => {

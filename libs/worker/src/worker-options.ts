@@ -1,5 +1,5 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
-import type { Clock, Random } from '@ultramem/environment';
+import type { Clock, LoopDelay, Random } from '@ultramem/environment';
 import type { Kernels } from '@ultramem/kernels';
 import type { MessageOfKind } from '@ultramem/protocol';
 import type { Transport } from '@ultramem/transport';
@@ -26,6 +26,8 @@ export interface WorkerOptions {
   capacityBytes: number;
   /** Resident memory of the process now. */
   processBytes: () => number;
+  /** How late the event loop of this process was; where nobody measures it, nothing is reported. */
+  loopDelay?: () => LoopDelay | null;
   onEvent: (event: WorkerEvent) => void;
   /** A defect of this program: the caller should stop the process. */
   onDefect: (error: unknown) => void;

@@ -153,6 +153,8 @@ describe('a worker', () => {
       rowsRead: 3,
       residentBytes,
       processBytes: 5,
+      loopDelayP99Ms: 1.5,
+      loopDelayMaxMs: 4,
     });
     expect({ ...pulse, ...worker.status() }).toEqual({ ...pulse, shard: 2, slice: expect.anything() });
     expect(worker.status().slice?.rows).toEqual({ start: 0, end: checkpoint.geometry?.tableRows });

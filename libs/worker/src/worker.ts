@@ -294,6 +294,7 @@ class WorkerProcess {
   }
 
   #pulse(): Omit<WorkerStatus, 'shard' | 'slice'> {
+    const loopDelay = this.#options.loopDelay?.() ?? null;
     return {
       state: this.#state,
       epoch: this.#shard?.epoch ?? 0,
@@ -301,6 +302,8 @@ class WorkerProcess {
       rowsRead: this.#rowsRead,
       residentBytes: this.#shard?.tables.residentBytes ?? 0,
       processBytes: this.#options.processBytes(),
+      loopDelayP99Ms: loopDelay?.p99Ms ?? null,
+      loopDelayMaxMs: loopDelay?.maxMs ?? null,
     };
   }
 

@@ -73,6 +73,7 @@ export async function startWorld(
     instance: 'w-1',
     capacityBytes: 1e9,
     processBytes: () => 5,
+    loopDelay: () => ({ p99Ms: 1.5, maxMs: 4 }),
     onEvent: (event) => void events.push(event),
     onDefect: (error) => void defects.push(error),
     ...options,

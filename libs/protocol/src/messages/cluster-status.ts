@@ -15,15 +15,16 @@ const range = record({ start: u64, end: u64 });
  *
  * cluster-status => id cluster workers
  *   cluster => clusterId software state epoch model fingerprint backend partition keys shardCount uptimeMs lookups
- *              lookupP50Ms lookupP99Ms hiddenFraction processBytes
+ *              lookupP50Ms lookupP99Ms hiddenFraction processBytes loopDelayP99Ms loopDelayMaxMs
  *     state => 'waiting' | 'loading' | 'ready' | 'degraded'   workers missing at the start, slices on their way, all answer, some lost
  *     partition, keys => text                                 as on the command line; '' before the plan
  *     lookups => u64                                          of one memory layer for one batch, since the start
  *     lookupP50Ms, lookupP99Ms => f64 | nil                   of the last 1024
  *     hiddenFraction => f64 | nil                             share of lookup time hidden behind computing, since the start
  *     processBytes => u64                                     resident memory of the coordinator process
+ *     loopDelayP99Ms, loopDelayMaxMs => f64 | nil             how late the event loop was, since the start of the process
  *   workers => [workerId peerName state shard rows columns keys capacityBytes residentBytes processBytes lookups rowsRead
- *               sentBytes receivedBytes p50Ms p99Ms silentMs]
+ *               sentBytes receivedBytes p50Ms p99Ms silentMs loopDelayP99Ms loopDelayMaxMs]
  *     state => 'standby' | 'loading' | 'ready'
  *     shard, rows, columns => nil on standby; keys => nil also where the coordinator alone holds them
  *     residentBytes => u64                                    of the slice; processBytes less this is the constant of a worker
@@ -31,6 +32,7 @@ const range = record({ start: u64, end: u64 });
  *     sentBytes, receivedBytes => u64                         to and from the worker, seen from the coordinator
  *     p50Ms, p99Ms => f64 | nil                               of its last 1024 requests, sent to answered
  *     silentMs => f64                                         since it was last heard
+ *     loopDelayP99Ms, loopDelayMaxMs => f64 | nil             as above, of the worker
  */
 export const clusterStatus = defineMessage({
   kind: 'cluster-status',
@@ -53,6 +55,8 @@ export const clusterStatus = defineMessage({
       lookupP99Ms: nullable(f64),
       hiddenFraction: nullable(f64),
       processBytes: u64,
+      loopDelayP99Ms: nullable(f64),
+      loopDelayMaxMs: nullable(f64),
     }),
     workers: list(
       record({
@@ -73,6 +77,8 @@ export const clusterStatus = defineMessage({
         p50Ms: nullable(f64),
         p99Ms: nullable(f64),
         silentMs: f64,
+        loopDelayP99Ms: nullable(f64),
+        loopDelayMaxMs: nullable(f64),
       }),
       WORKERS_MAX,
     ),
