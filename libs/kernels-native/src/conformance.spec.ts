@@ -1,19 +1,32 @@
-import type { Kernels } from '@ultramem/kernels';
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { kernelConformance } from '@ultramem/kernels/conformance';
-import { afterAll, beforeAll, describe, it } from 'vitest';
-import { createNativeKernels } from './native-kernels.ts';
-import { probeNative } from './probe-native.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadAddon } from './load-addon.ts';
 
-const probe = probeNative();
+const loaded = loadAddon();
+const isas = loaded.addon === null ? [loaded.why] : loaded.addon.isas.split(' ');
+const program = fileURLToPath(new URL('../test/run-conformance.ts', import.meta.url));
 
-describe.skipIf(!probe.available)(
-  `the native kernels (${probe.available ? probe.detail : probe.why})`,
-  () => {
-    let kernels: Kernels;
-    beforeAll(() => {
-      kernels = createNativeKernels();
-    });
-    afterAll(() => kernels.close());
-    for (const { name, run } of kernelConformance()) it(name, () => run(kernels));
-  },
-);
+describe.skipIf(loaded.addon === null).each(isas)('the native kernels (%s)', (isa) => {
+  let outcome: { detail: string; failures: Record<string, string | null> };
+
+  // A process takes one instruction set for good.
+  beforeAll(async () => {
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--import', 'tsx', '--conditions=@ultramem/source', program],
+      { env: { ...process.env, ULTRAMEM_ISA: isa }, maxBuffer: 2 ** 26 },
+    );
+    outcome = JSON.parse(stdout);
+  }, 120_000);
+
+  it('run on the instruction set that was asked for', () => {
+    expect(outcome.detail).toContain(isa);
+  });
+
+  it.each(kernelConformance().map(({ name }) => name))('%s', (name) => {
+    expect(outcome.failures[name]).toBeNull();
+  });
+});

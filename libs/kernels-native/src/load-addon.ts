@@ -19,6 +19,8 @@ export type Engine = NativeHandle<'engine'>;
 export interface Addon extends DenseAddon, SelectionAddon {
   /** Instruction set in use: `scalar`, `avx2`, `avx512` or `neon`. */
   readonly isa: string;
+  /** Those this machine can run, the plainest first, as in `scalar avx2 avx512`. */
+  readonly isas: string;
   createEngine(threads: number): Engine;
   /** Settles after everything that was asked before. */
   drainEngine(engine: Engine): Promise<void>;

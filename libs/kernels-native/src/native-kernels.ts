@@ -18,6 +18,7 @@ export function createNativeKernels(options: { threads?: number } = {}): Kernels
   assert(Number.isInteger(threads) && threads >= 1, 'there is at least one thread');
   const engine = addon.createEngine(threads);
   const reference = createReferenceKernels();
+  let closed = false;
   return {
     backend: 'native',
     ...denseKernels(addon, engine),
@@ -26,6 +27,8 @@ export function createNativeKernels(options: { threads?: number } = {}): Kernels
     pool: reference.pool,
     dotRows: reference.dotRows,
     close: async () => {
+      if (closed) return;
+      closed = true;
       await addon.drainEngine(engine);
       addon.stopEngine(engine);
     },

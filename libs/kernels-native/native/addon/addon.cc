@@ -46,6 +46,8 @@ napi_value initialise(napi_env env, napi_value exports) noexcept {
     napi_value name;
     check(napi_create_string_utf8(env, isaName(isa()), NAPI_AUTO_LENGTH, &name));
     check(napi_set_named_property(env, exports, "isa", name));
+    check(napi_create_string_utf8(env, availableIsas(), NAPI_AUTO_LENGTH, &name));
+    check(napi_set_named_property(env, exports, "isas", name));
     exportMethod<createEngine>(env, exports, "createEngine");
     exportMethod<drainEngine>(env, exports, "drainEngine");
     exportMethod<stopEngine>(env, exports, "stopEngine");
