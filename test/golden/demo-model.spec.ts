@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { evaluate, generate, type Model, parseSampling, verifyModel } from '@ultramem/inference';
-import { beforeAll, expect, it } from 'vitest';
-import { bytesOf, demoModel, loadModel, readIo } from './recorded.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { backends, bytesOf, demoModel, loadModel, readIo } from './recorded.ts';
 
 interface Greedy {
   prompt_ids: number[];
@@ -9,37 +9,39 @@ interface Greedy {
 }
 
 const recorded: { greedy: Greedy[] } = JSON.parse(readFileSync(new URL('io.json', demoModel), 'utf8'));
-let model: Model;
+describe.each(backends)('the demo model on the %s kernels', (_, create) => {
+  let model: Model;
 
-beforeAll(async () => {
-  model = await loadModel(demoModel);
-});
+  beforeAll(async () => {
+    model = await loadModel(demoModel, create());
+  });
 
-it('computes the recorded logits', async () => {
-  const check = await verifyModel(model, readIo(demoModel), 'demo-model');
-  expect(check).toMatchObject({ ok: true, maxHiddenError: null, generatedEqual: null });
-  expect(check.maxAbsError).toBeLessThan(1e-4);
-});
+  it('computes the recorded logits', async () => {
+    const check = await verifyModel(model, readIo(demoModel), 'demo-model');
+    expect(check).toMatchObject({ ok: true, maxHiddenError: null, generatedEqual: null });
+    expect(check.maxAbsError).toBeLessThan(1e-4);
+  });
 
-it('continues all recorded prompts in one ragged batch with the recorded tokens', async () => {
-  const options = {
-    prompts: recorded.greedy.map((entry) => entry.prompt_ids),
-    maxNewTokens: recorded.greedy[0].greedy_ids.length,
-    sampling: parseSampling({}),
-    seed: 0,
-    stopAtEos: false,
-  };
-  const generated: number[][] = recorded.greedy.map(() => []);
-  for await (const { sequence, tokenId } of generate(model, options)) generated[sequence].push(tokenId);
-  expect(generated).toEqual(recorded.greedy.map((entry) => entry.greedy_ids));
-});
+  it('continues all recorded prompts in one ragged batch with the recorded tokens', async () => {
+    const options = {
+      prompts: recorded.greedy.map((entry) => entry.prompt_ids),
+      maxNewTokens: recorded.greedy[0].greedy_ids.length,
+      sampling: parseSampling({}),
+      seed: 0,
+      stopAtEos: false,
+    };
+    const generated: number[][] = recorded.greedy.map(() => []);
+    for await (const { sequence, tokenId } of generate(model, options)) generated[sequence].push(tokenId);
+    expect(generated).toEqual(recorded.greedy.map((entry) => entry.greedy_ids));
+  });
 
-it('predicts unseen text better with its memory', async () => {
-  // The whole text gives the recorded 1.5376 nats per byte, and 1.9361 without the memory; its start is easier.
-  const tokenIds = bytesOf(new URL('validation.txt', demoModel)).subarray(0, 2049);
-  const withMemory = await evaluate(model, { tokenIds, contextLength: 128 });
-  const without = await evaluate(model, { tokenIds, contextLength: 128, withMemory: false });
-  expect(withMemory.tokenCount).toBe(2048);
-  expect(withMemory.lossSum / 2048).toBeLessThan(1.5376);
-  expect(without.lossSum / 2048).toBeGreaterThan(withMemory.lossSum / 2048 + 0.2);
+  it('predicts unseen text better with its memory', async () => {
+    // The whole text gives the recorded 1.5376 nats per byte, and 1.9361 without the memory; its start is easier.
+    const tokenIds = bytesOf(new URL('validation.txt', demoModel)).subarray(0, 2049);
+    const withMemory = await evaluate(model, { tokenIds, contextLength: 128 });
+    const without = await evaluate(model, { tokenIds, contextLength: 128, withMemory: false });
+    expect(withMemory.tokenCount).toBe(2048);
+    expect(withMemory.lossSum / 2048).toBeLessThan(1.5376);
+    expect(without.lossSum / 2048).toBeGreaterThan(withMemory.lossSum / 2048 + 0.2);
+  });
 });

@@ -5,16 +5,19 @@ import {
   loadMemoryLayers,
   verifyLayers,
 } from '@ultramem/inference';
-import { createReferenceKernels } from '@ultramem/kernels';
 import { expect, it } from 'vitest';
-import { bytesOf, layerFileNames, vectors } from './recorded.ts';
+import { backends, bytesOf, layerFileNames, vectors } from './recorded.ts';
 
-it.each(layerFileNames())(
-  '%s: the reference selects the same slots and adds up to the same output',
-  async (name) => {
+const cases = layerFileNames().flatMap((name) =>
+  backends.map(([backend, create]) => ({ name, backend, create })),
+);
+
+it.each(cases)(
+  '$name: the $backend kernels select the same slots and add up to the same output',
+  async ({ name, create }) => {
     const { files, layers } = layerVectorCheckpoint(bytesOf(new URL(`${name}.safetensors`, vectors)), name);
     const checkpoint = await openCheckpoint(memoryDirectory(name, files), { parts: 'memory' });
-    const kernels = createReferenceKernels();
+    const kernels = create();
     const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
     const lookUp = await createLocalLookup({ checkpoint, kernels, memoryLayers });
     const checks = await verifyLayers({ name, layers, memoryLayers, kernels, lookUp });

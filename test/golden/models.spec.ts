@@ -1,8 +1,12 @@
 import { createKvCache, forward, verifyModel } from '@ultramem/inference';
 import { describe, expect, it } from 'vitest';
-import { loadModel, modelNames, readIo, vectors } from './recorded.ts';
+import { backends, loadModel, modelNames, readIo, vectors } from './recorded.ts';
 
-describe.each(modelNames())('%s', (name) => {
+const cases = modelNames().flatMap((name) =>
+  backends.map(([backend, create]) => ({ name, backend, create })),
+);
+
+describe.each(cases)('$name on the $backend kernels', ({ name, create }) => {
   const directory = new URL(`${name}/`, vectors);
   const io = readIo(directory);
   const [rowCount, width] = io.shape('input_ids') as [number, number];
@@ -11,14 +15,14 @@ describe.each(modelNames())('%s', (name) => {
   ]);
 
   it('computes the recorded hidden states and logits, and continues alike', async () => {
-    const check = await verifyModel(await loadModel(directory), io, name);
+    const check = await verifyModel(await loadModel(directory, create()), io, name);
     expect(check).toMatchObject({ ok: true, generatedEqual: true });
     expect(check.maxAbsError).toBeLessThan(1e-4);
     expect(check.maxHiddenError).toBeLessThan(1e-4);
   });
 
   it('gives the same bits for a sequence alone, in a ragged batch, and token by token', async () => {
-    const model = await loadModel(directory);
+    const model = await loadModel(directory, create());
     const { embeddingSize } = model.dense.config;
     const fresh = () => createKvCache(model.dense.config);
     const short = ids[0].slice(0, 7);
@@ -41,7 +45,7 @@ describe.each(modelNames())('%s', (name) => {
   });
 
   it('depends on its memory', async () => {
-    const model = await loadModel(directory);
+    const model = await loadModel(directory, create());
     const sequences = () => [{ cache: createKvCache(model.dense.config), tokenIds: ids[0] }];
     const withMemory = await forward(model, { sequences: sequences(), logits: 'last' });
     const without = await forward(model, { sequences: sequences(), logits: 'last', withMemory: false });

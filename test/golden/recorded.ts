@@ -9,7 +9,8 @@ import {
   readVectorFile,
   type VectorFile,
 } from '@ultramem/inference';
-import { createReferenceKernels } from '@ultramem/kernels';
+import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
+import { createNativeKernels, probeNative } from '@ultramem/kernels-native';
 
 const root = new URL('../..', import.meta.url);
 
@@ -25,6 +26,12 @@ export const clock: Clock = {
   after: () => () => {},
   breathe: () => new Promise((resolve) => setImmediate(resolve)),
 };
+
+/** Kernels of every backend that runs wherever it could be built, by name. */
+export const backends: [string, () => Kernels][] = [
+  ['reference', createReferenceKernels],
+  ...(probeNative().available ? [['native', createNativeKernels] satisfies [string, () => Kernels]] : []),
+];
 
 /** Layer files (v1_a, ...) without those of gradients. */
 export function layerFileNames(): string[] {
