@@ -1,7 +1,7 @@
 import { assert, unreachable } from '@ultramem/invariant';
 import { DTYPE_BYTES, type DType } from './tensor-source.ts';
 
-export type FloatDType = Exclude<DType, 'I64'>;
+export type FloatDType = Exclude<DType, 'I64' | 'INT8_BLOCK64'>;
 
 export const FLOAT_DTYPES: readonly FloatDType[] = ['F32', 'F16', 'BF16'];
 

@@ -19,15 +19,15 @@ export function expectedTensors(config: ModelConfig, geometry: MemoryGeometry | 
   if (geometry === null) {
     // The reference builds Memory+'s table even when no layer reads it.
     if (config.memFamily === 'memory_plus')
-      tensors.push(expectFloats('memory', SHARED_VALUE_TABLE, [config.memKnum ** 2, config.memVdim]));
+      tensors.push(expectTable(config, SHARED_VALUE_TABLE, [config.memKnum ** 2, config.memVdim]));
     return tensors;
   }
   for (let layer = 0; layer < geometry.layerCount; layer++)
     tensors.push(...memoryTensors(config, geometry, layer));
   const { tableRows, valueWidth, preWidth, sharedTable } = geometry;
   for (let layer = 0; layer < (sharedTable ? 1 : geometry.layerCount); layer++)
-    tensors.push(expectFloats('memory', valueTableName(geometry, layer), [tableRows, valueWidth]));
-  if (preWidth > 0) tensors.push(expectFloats('memory', preValueTableName(geometry), [tableRows, preWidth]));
+    tensors.push(expectTable(config, valueTableName(geometry, layer), [tableRows, valueWidth]));
+  if (preWidth > 0) tensors.push(expectTable(config, preValueTableName(geometry), [tableRows, preWidth]));
   return tensors;
 }
 
@@ -111,6 +111,11 @@ function norm(
   if (!hasWeight) return [];
   const weight = expectFloats(part, `${prefix}.weight`, [width]);
   return config.normBias ? [weight, expectFloats(part, `${prefix}.bias`, [width])] : [weight];
+}
+
+function expectTable(config: ModelConfig, name: string, shape: readonly number[]): ExpectedTensor {
+  const dtypes = config.valueDtype === 'int8_block64' ? (['INT8_BLOCK64'] as const) : FLOAT_DTYPES;
+  return { name, shape, dtypes, part: 'memory' };
 }
 
 function expectFloats(part: ExpectedTensor['part'], name: string, shape: readonly number[]): ExpectedTensor {

@@ -11,6 +11,7 @@ export {
   toFloat32,
 } from './dtype.ts';
 export { type ExpectedTensor, expectedTensors } from './expected-tensors.ts';
+export { dequantizeRow, floatSource, quantizeRows } from './int8-rows.ts';
 export { memoryDirectory } from './memory-directory.ts';
 export { type Checkpoint, openCheckpoint } from './open-checkpoint.ts';
 export { type ReadProgress, readFloats, readInts, readKeyRows, readRectangle } from './read-tensor.ts';
@@ -22,6 +23,13 @@ export {
 } from './safetensors-header.ts';
 export { type SynthOptions, synthByteCount, synthCheckpoint } from './synth.ts';
 export { type MemoryPart, memoryTensorName, preValueTableName, valueTableName } from './tensor-names.ts';
-export { DTYPE_BYTES, type DType, type FilePlace, type TensorSource } from './tensor-source.ts';
+export {
+  DTYPE_BYTES,
+  type DType,
+  type FilePlace,
+  rowByteCount,
+  type TensorSource,
+  tensorByteCount,
+} from './tensor-source.ts';
 export { tuckerVectors } from './tucker-vectors.ts';
 export { type SafetensorsLayout, safetensorsHeader, type TensorDescription } from './write-safetensors.ts';

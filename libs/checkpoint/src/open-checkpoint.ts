@@ -11,7 +11,7 @@ import { type ExpectedTensor, expectedTensors } from './expected-tensors.ts';
 import { fingerprint } from './fingerprint.ts';
 import { invalidCheckpoint, quoteName } from './invalid-checkpoint.ts';
 import { INDEX_FILE, openStoredTensors, SINGLE_FILE, type StoredTensor } from './stored-tensors.ts';
-import { DTYPE_BYTES, type DType, type TensorSource } from './tensor-source.ts';
+import { DTYPE_BYTES, type DType, rowByteCount, type TensorSource } from './tensor-source.ts';
 import { deriveV1Constants } from './v1-constants.ts';
 
 const CONFIG_FILE = 'config.json';
@@ -67,7 +67,7 @@ export async function openCheckpoint(
       options.parts === 'all' ? expected : expected.filter((e) => e.part === 'memory'),
     );
     const known = new Set(expected.map((tensor) => tensor.name));
-    const tensors = usableTensors(stored);
+    const tensors = usableTensors(stored, expected);
     return {
       name: directory.name,
       config,
@@ -110,8 +110,9 @@ function checkTensors(
       'every tensor that config.json calls for',
       'take the config.json that belongs to this checkpoint, or export it again',
     );
-  for (const { name, shape, dtypes } of expected) {
+  for (const { name, shape: shapeOfNumbers, dtypes: dtypesOfNumbers } of expected) {
     const { entry, fileName } = present(stored.get(name), 'missing tensors were refused above');
+    const { shape, dtypes } = storedAs(shapeOfNumbers, dtypesOfNumbers);
     if (!dtypes.some((dtype) => dtype === entry.dtype))
       throw invalidCheckpoint(
         `${fileName}: tensor ${name} is ${entry.dtype}`,
@@ -127,15 +128,33 @@ function checkTensors(
   }
 }
 
-function usableTensors(stored: ReadonlyMap<string, StoredTensor>): Map<string, TensorSource> {
+/** What a file must say of a tensor: rows of block-scaled int8 are bytes to it. */
+function storedAs(
+  shape: readonly number[],
+  dtypes: readonly DType[],
+): { shape: readonly number[]; dtypes: readonly string[] } {
+  if (!dtypes.includes('INT8_BLOCK64')) return { shape, dtypes };
+  const [rowCount, width] = shape as [number, number];
+  return { shape: [rowCount, rowByteCount('INT8_BLOCK64', { start: 0, end: width })], dtypes: ['U8'] };
+}
+
+function usableTensors(
+  stored: ReadonlyMap<string, StoredTensor>,
+  expected: readonly ExpectedTensor[],
+): Map<string, TensorSource> {
   const tensors = new Map<string, TensorSource>();
   for (const [name, { entry, file, read }] of stored)
     if (isUsable(entry.dtype))
       tensors.set(name, { name, dtype: entry.dtype, shape: entry.shape, file, read });
+  for (const { name, shape, dtypes } of expected) {
+    const held = stored.get(name);
+    if (held !== undefined && dtypes.includes('INT8_BLOCK64'))
+      tensors.set(name, { name, dtype: 'INT8_BLOCK64', shape, file: held.file, read: held.read });
+  }
   return tensors;
 }
 
-function isUsable(dtype: string): dtype is DType {
+function isUsable(dtype: string): dtype is keyof typeof DTYPE_BYTES {
   return Object.hasOwn(DTYPE_BYTES, dtype);
 }
 

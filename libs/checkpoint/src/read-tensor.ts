@@ -1,8 +1,8 @@
 import { assert } from '@ultramem/invariant';
-import { type Range, rangeLength } from '@ultramem/ultramem';
+import { type Range, rangeLength, SCALE_BLOCK, SCALE_BYTES, scaleCount } from '@ultramem/ultramem';
 import { type FloatDType, toFloat32 } from './dtype.ts';
 import { invalidCheckpoint } from './invalid-checkpoint.ts';
-import { DTYPE_BYTES, type TensorSource } from './tensor-source.ts';
+import { DTYPE_BYTES, type DType, rowByteCount, type TensorSource } from './tensor-source.ts';
 
 /** A read's size: large enough for a disk's full speed, small enough to hold several. */
 const PIECE_BYTES = 8 * 1024 * 1024;
@@ -40,7 +40,8 @@ export async function readInts(source: TensorSource, onProgress?: ReadProgress):
 
 /**
  * Rows and columns of a tensor `[rows, width]` as raw bytes of its dtype, row-major and without gaps:
- * `[rangeLength(rows), rangeLength(columns)]`. Reads what is needed and gaps that are cheaper to read than to skip.
+ * `[rangeLength(rows), rangeLength(columns)]`, for INT8_BLOCK64 each row with the scales that its columns need. Reads what is needed
+ * and gaps that are cheaper to read than to skip.
  */
 export async function readRectangle(
   source: TensorSource,
@@ -52,9 +53,8 @@ export async function readRectangle(
   assert(source.shape.length === 2, `${source.name} has rows and columns`);
   assertInside(rows, rowCount, `rows of ${source.name}`);
   assertInside(columns, width, `columns of ${source.name}`);
-  const elementBytes = DTYPE_BYTES[source.dtype];
-  const rowBytes = width * elementBytes;
-  const keptBytes = rangeLength(columns) * elementBytes;
+  const rowBytes = rowByteCount(source.dtype, { start: 0, end: width });
+  const keptBytes = rowByteCount(source.dtype, columns);
   const into = new Uint8Array(rangeLength(rows) * keptBytes);
   let at = 0;
   if (keptBytes === rowBytes) {
@@ -65,17 +65,34 @@ export async function readRectangle(
     return into;
   }
   if (into.byteLength === 0) return into;
+  const kept = keptSpans(source.dtype, width, columns);
+  const spanStart = kept[0].start;
+  const spanBytes = kept[kept.length - 1].end - spanStart;
   const gapIsCheap = rowBytes - keptBytes < GAP_BYTES_MAX;
   const rowsPerRead = gapIsCheap ? Math.max(1, Math.floor(PIECE_BYTES / rowBytes)) : 1;
   for (let row = rows.start; row < rows.end; row += rowsPerRead) {
     const count = Math.min(rowsPerRead, rows.end - row);
-    const span = (count - 1) * rowBytes + keptBytes;
-    const bytes = await source.read(row * rowBytes + columns.start * elementBytes, span);
-    for (let i = 0; i < count; i++, at += keptBytes)
-      into.set(bytes.subarray(i * rowBytes, i * rowBytes + keptBytes), at);
+    const span = (count - 1) * rowBytes + spanBytes;
+    const bytes = await source.read(row * rowBytes + spanStart, span);
+    for (let i = 0; i < count; i++)
+      for (const { start, end } of kept) {
+        const from = i * rowBytes + start - spanStart;
+        into.set(bytes.subarray(from, from + end - start), at);
+        at += end - start;
+      }
     onProgress?.(span);
   }
   return into;
+}
+
+/** Where in a stored row the bytes of columns lie. */
+function keptSpans(dtype: DType, width: number, columns: Range): Range[] {
+  if (dtype !== 'INT8_BLOCK64') {
+    const elementBytes = DTYPE_BYTES[dtype];
+    return [{ start: columns.start * elementBytes, end: columns.end * elementBytes }];
+  }
+  const scaleStart = width + Math.floor(columns.start / SCALE_BLOCK) * SCALE_BYTES;
+  return [columns, { start: scaleStart, end: scaleStart + scaleCount(columns) * SCALE_BYTES }];
 }
 
 /**
@@ -132,7 +149,7 @@ async function* pieces(
 }
 
 function floatDType(source: TensorSource): FloatDType {
-  assert(source.dtype !== 'I64', `${source.name} holds floats`);
+  assert(source.dtype !== 'I64' && source.dtype !== 'INT8_BLOCK64', `${source.name} holds floats`);
   return source.dtype;
 }
 

@@ -1,5 +1,5 @@
 import { createRandom, type Random } from '@ultramem/environment';
-import { assert, present } from '@ultramem/invariant';
+import { assert, OperatingError, present } from '@ultramem/invariant';
 import { type MemoryGeometry, type ModelConfig, memoryGeometry, parseModelConfig } from '@ultramem/ultramem';
 import type { ByteSink } from './byte-sink.ts';
 import { fromFloat32 } from './dtype.ts';
@@ -7,7 +7,7 @@ import { type ExpectedTensor, expectedTensors } from './expected-tensors.ts';
 import { permutation } from './permutation.ts';
 import { synthDistribution } from './synth-distribution.ts';
 import { memoryTensorName } from './tensor-names.ts';
-import { DTYPE_BYTES, type DType } from './tensor-source.ts';
+import { DTYPE_BYTES } from './tensor-source.ts';
 import { tuckerVectors } from './tucker-vectors.ts';
 import { drawNormals, writeNormals } from './write-normals.ts';
 import { type SafetensorsLayout, safetensorsHeader } from './write-safetensors.ts';
@@ -48,6 +48,7 @@ export async function synthCheckpoint(
     const distribution = synthDistribution(config, geometry, tensor.name);
     switch (distribution.kind) {
       case 'normal':
+        assert(tensor.dtype !== 'I64', 'integers are not normal numbers');
         await writeNormals(
           {
             ...{ elementCount: elementCount(tensor), dtype: tensor.dtype, std: distribution.std },
@@ -76,11 +77,16 @@ export async function synthCheckpoint(
 }
 
 interface PlannedTensor extends ExpectedTensor {
-  dtype: DType;
+  dtype: SynthOptions['dtype'] | 'I64';
 }
 
 function plan(configJson: unknown, dtype: SynthOptions['dtype']): SynthPlan {
   const config = parseModelConfig(configJson);
+  if (config.valueDtype !== null)
+    throw new OperatingError(
+      'CONFIG_INVALID',
+      `config.json: value_dtype is ${config.valueDtype}; expected tables of floats, which is what synth writes; remove the key, and convert what it wrote`,
+    );
   const geometry = memoryGeometry(config);
   const tensors = expectedTensors(config, geometry).map((tensor): PlannedTensor => {
     const isSmall = tensor.shape.length === 1 || tensor.name.includes('.tucker_core');

@@ -1,8 +1,7 @@
 import type { Random } from '@ultramem/environment';
-import { assert } from '@ultramem/invariant';
 import type { ByteSink } from './byte-sink.ts';
 import { fromFloat32 } from './dtype.ts';
-import { DTYPE_BYTES, type DType } from './tensor-source.ts';
+import { DTYPE_BYTES } from './tensor-source.ts';
 
 const PIECE_BYTES = 8 * 1024 * 1024;
 /** Normals come from this many drawn ones, picked by 16 random bits each. */
@@ -20,7 +19,7 @@ export function drawNormals(random: Random): Float32Array {
 export async function writeNormals(
   options: {
     elementCount: number;
-    dtype: DType;
+    dtype: 'F32' | 'BF16';
     std: number;
     normals: Float32Array;
     random: Random;
@@ -29,7 +28,6 @@ export async function writeNormals(
   sink: ByteSink,
 ): Promise<void> {
   const { elementCount, dtype, std, normals, random, repeats } = options;
-  assert(dtype === 'F32' || dtype === 'BF16', 'random matrices are F32 or BF16');
   const drawn = fromFloat32(
     dtype,
     normals.map((normal) => normal * std),

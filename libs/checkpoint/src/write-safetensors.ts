@@ -1,10 +1,13 @@
-import { DTYPE_BYTES, type DType } from './tensor-source.ts';
+import { DTYPE_BYTES } from './tensor-source.ts';
 import { encodeUtf8 } from './utf8.ts';
+
+const STORED_BYTES = { ...DTYPE_BYTES, U8: 1 };
 
 /** What a tensor's header entry is made of. */
 export interface TensorDescription {
   name: string;
-  dtype: DType;
+  /** `U8` holds rows of block-scaled int8. */
+  dtype: keyof typeof STORED_BYTES;
   shape: readonly number[];
 }
 
@@ -29,7 +32,7 @@ export function safetensorsHeader(
   let end = 0;
   const begins = entries.map(({ name, dtype, shape }) => {
     const begin = end;
-    end += shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
+    end += shape.reduce((product, size) => product * size, STORED_BYTES[dtype]);
     json[name] = { dtype, shape, data_offsets: [begin, end] };
     return begin;
   });

@@ -1,9 +1,9 @@
 import {
   type Checkpoint,
-  DTYPE_BYTES,
   memoryTensorName,
   preValueTableName,
   readFloats,
+  rowByteCount,
   type TensorSource,
   valueTableName,
 } from '@ultramem/checkpoint';
@@ -44,6 +44,7 @@ export async function loadMemoryTables(
     for (const handle of held) handle.release();
   };
   let readBytes = 0;
+  let heldBytes = 0; // of tables that are there
   const totalBytes = storedBytes(checkpoint, part);
   const source = (name: string): TensorSource => {
     const tensor = checkpoint.tensor(name);
@@ -57,20 +58,27 @@ export async function loadMemoryTables(
   };
   const hold = async <T extends { residentBytes: number; release(): void }>(
     loading: Promise<T>,
+    storedBytes: number,
   ): Promise<T> => {
     const handle = await loading;
     held.push(handle);
     residentBytes += handle.residentBytes;
+    heldBytes += storedBytes;
+    // A table that is mapped is there without a read.
+    if (heldBytes > readBytes) {
+      readBytes = heldBytes;
+      onProgress(readBytes, totalBytes);
+    }
     return handle;
   };
+  const holdTable = (name: string, rows: Range, columns: Range): Promise<ValueTable> =>
+    hold(kernels.loadValues(source(name), rows, columns), tableBytes(checkpoint, name, rows, columns));
   const loadValues = async (layer: number) => {
     if (part.values === null) return { values: null, pre: null };
     const { rows, columns, preColumns } = part.values;
-    const values = await hold(kernels.loadValues(source(valueTableName(geometry, layer)), rows, columns));
+    const values = await holdTable(valueTableName(geometry, layer), rows, columns);
     const pre =
-      rangeLength(preColumns) > 0
-        ? await hold(kernels.loadValues(source(preValueTableName(geometry)), rows, preColumns))
-        : null;
+      rangeLength(preColumns) > 0 ? await holdTable(preValueTableName(geometry), rows, preColumns) : null;
     return { values, pre };
   };
   try {
@@ -82,6 +90,7 @@ export async function loadMemoryTables(
           ? null
           : await hold(
               loadKeys(checkpoint, kernels, layer, source(memoryTensorName(layer, 'keys')), part.keys),
+              keyBytes(checkpoint, part.keys),
             );
       layers.push({
         keys,
@@ -136,25 +145,25 @@ async function loadKeys(
 function storedBytes(checkpoint: Checkpoint, part: MemoryPart): number {
   const { geometry } = checkpoint;
   assert(geometry !== null, 'the model has memory layers');
-  const elementBytes = (name: string) => DTYPE_BYTES[checkpoint.tensor(name).dtype];
-  const { layerCount, headCount, keyWidth, rank } = geometry;
-  let bytes = 0;
-  if (part.keys !== null)
-    bytes +=
-      layerCount *
-      headCount *
-      SIDES *
-      rangeLength(part.keys) *
-      keyWidth *
-      rank *
-      elementBytes(memoryTensorName(0, 'keys'));
+  let bytes = part.keys === null ? 0 : geometry.layerCount * keyBytes(checkpoint, part.keys);
   if (part.values !== null) {
     const { rows, columns, preColumns } = part.values;
-    const tableCount = geometry.sharedTable ? 1 : layerCount;
-    bytes +=
-      tableCount * rangeLength(rows) * rangeLength(columns) * elementBytes(valueTableName(geometry, 0));
-    if (geometry.preWidth > 0)
-      bytes += rangeLength(rows) * rangeLength(preColumns) * elementBytes(preValueTableName(geometry));
+    const tableCount = geometry.sharedTable ? 1 : geometry.layerCount;
+    bytes += tableCount * tableBytes(checkpoint, valueTableName(geometry, 0), rows, columns);
+    if (geometry.preWidth > 0) bytes += tableBytes(checkpoint, preValueTableName(geometry), rows, preColumns);
   }
   return bytes;
+}
+
+function tableBytes(checkpoint: Checkpoint, name: string, rows: Range, columns: Range): number {
+  return rangeLength(rows) * rowByteCount(checkpoint.tensor(name).dtype, columns);
+}
+
+/** Of one layer. */
+function keyBytes(checkpoint: Checkpoint, range: Range): number {
+  const { geometry } = checkpoint;
+  assert(geometry !== null, 'the model has memory layers');
+  const { headCount, keyWidth, rank } = geometry;
+  const { dtype } = checkpoint.tensor(memoryTensorName(0, 'keys'));
+  return headCount * SIDES * rangeLength(range) * rowByteCount(dtype, { start: 0, end: keyWidth * rank });
 }

@@ -1,6 +1,6 @@
 import { type MemoryGeometry, rangeLength, SIDES, winnersPerToken } from '@ultramem/ultramem';
 import type { KeysMode } from './keys-mode.ts';
-import type { WeightBytes } from './memory.ts';
+import { sliceRowBytes, type WeightBytes } from './memory.ts';
 import type { Partition } from './partition.ts';
 import type { ShardSlice } from './shard.ts';
 import { windowShares } from './window-shares.ts';
@@ -138,7 +138,7 @@ function macsPerToken({ geometry, slices }: LookupCase, keys: 'coordinator' | 'w
 /** Bytes of rows that the busiest worker reads for one token, mean over the layers. */
 function busiestRowBytes({ geometry, bytes, slices }: LookupCase): number {
   const readByLayer = slices.map((slice) => {
-    const rowBytes = rangeLength(slice.columns) * bytes.value + rangeLength(slice.preColumns) * bytes.pre;
+    const rowBytes = sliceRowBytes(bytes, slice);
     return windowShares(geometry, slice.rows).map((share) => winnersPerToken(geometry) * share * rowBytes);
   });
   return mean(

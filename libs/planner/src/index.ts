@@ -11,7 +11,7 @@ export { estimateLookup, type Link, type LookupCase, type LookupEstimate, type R
 export { explainPlan, planFacts } from './explain.ts';
 export { formatBytes } from './format-bytes.ts';
 export { type KeysMode, parseKeysMode } from './keys-mode.ts';
-export { coordinatorBytes, keyBytes, sliceBytes, type WeightBytes } from './memory.ts';
+export { coordinatorBytes, type ElementBytes, keyBytes, sliceBytes, type WeightBytes } from './memory.ts';
 export { parseBytes } from './parse-bytes.ts';
 export { formatPartition, type Partition, parsePartition } from './partition.ts';
 export { type Plan, planPartition } from './plan.ts';

@@ -1,22 +1,41 @@
-import { type MemoryGeometry, type Range, rangeLength, SIDES, virtualValueCount } from '@ultramem/ultramem';
+import {
+  int8RowBytes,
+  type MemoryGeometry,
+  type Range,
+  rangeLength,
+  SIDES,
+  virtualValueCount,
+} from '@ultramem/ultramem';
 import type { KeysMode } from './keys-mode.ts';
 import type { ShardSlice } from './shard.ts';
 
+/** Bytes of an element of a stored table; block-scaled int8 has scales besides. */
+export type ElementBytes = 2 | 4 | 'int8_block64';
+
 /** Sizes that the geometry does not tell: element sizes of the stored tables and all dense weights together. */
 export interface WeightBytes {
-  readonly value: 2 | 4;
-  readonly pre: 2 | 4;
+  readonly value: ElementBytes;
+  readonly pre: ElementBytes;
   readonly denseBytes: number;
 }
 
 /** Bytes that a worker keeps for a slice: value and pre-value rows in their stored dtype, keys normalised in f32. */
 export function sliceBytes(geometry: MemoryGeometry, bytes: WeightBytes, slice: ShardSlice): number {
-  const rowBytes = rangeLength(slice.columns) * bytes.value + rangeLength(slice.preColumns) * bytes.pre;
+  const rowBytes = sliceRowBytes(bytes, slice);
   const tableCount = geometry.sharedTable ? 1 : geometry.layerCount;
   return (
     tableCount * rangeLength(slice.rows) * rowBytes +
     (slice.keys === null ? 0 : keyBytes(geometry, slice.keys))
   );
+}
+
+/** Bytes of one row of a slice, of both tables together. */
+export function sliceRowBytes(bytes: WeightBytes, slice: Pick<ShardSlice, 'columns' | 'preColumns'>): number {
+  return columnBytes(bytes.value, slice.columns) + columnBytes(bytes.pre, slice.preColumns);
+}
+
+function columnBytes(element: ElementBytes, columns: Range): number {
+  return element === 'int8_block64' ? int8RowBytes(columns) : rangeLength(columns) * element;
 }
 
 /** Bytes of key rows `range` of both axes, all heads and all layers, as f32. */

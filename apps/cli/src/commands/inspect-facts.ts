@@ -1,10 +1,10 @@
 import {
   type Checkpoint,
   type CheckpointDirectory,
-  DTYPE_BYTES,
   memoryTensorName,
   readFloats,
   type TensorSource,
+  tensorByteCount,
 } from '@ultramem/checkpoint';
 import { OperatingError } from '@ultramem/invariant';
 import { loadTokenizer } from '@ultramem/tokenizer';
@@ -144,7 +144,7 @@ function partFacts(checkpoint: Checkpoint): PartFacts[] {
         tensorCount: tensors.length,
         dtypes: [...new Set(tensors.map(({ dtype }) => dtype))].sort(),
         elementCount: tensors.reduce((sum, tensor) => sum + elementCount(tensor), 0),
-        bytes: tensors.reduce((sum, tensor) => sum + elementCount(tensor) * DTYPE_BYTES[tensor.dtype], 0),
+        bytes: tensors.reduce((sum, tensor) => sum + tensorByteCount(tensor), 0),
       },
     ];
   });

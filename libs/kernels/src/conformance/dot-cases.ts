@@ -1,13 +1,12 @@
-import { FLOAT_DTYPES } from '@ultramem/checkpoint';
 import type { DotRequest } from '../kernels.ts';
 import { type ConformanceCase, expectAssertion, expectClose, expectFailure, expectSame } from './checks.ts';
-import { inside, normals, wholesInside } from './inputs.ts';
+import { inside, normals, TABLE_DTYPES, wholesInside } from './inputs.ts';
 import { naiveDots } from './naive-pool.ts';
 import { BASE, poolInputs } from './pool-inputs.ts';
 
 export function dotCases(): ConformanceCase[] {
   return [
-    ...FLOAT_DTYPES.map(
+    ...TABLE_DTYPES.map(
       (dtype): ConformanceCase => ({
         name: `dotRows: a rectangle of a ${dtype} table`,
         run: async (kernels) => {

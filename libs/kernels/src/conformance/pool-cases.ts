@@ -1,12 +1,16 @@
-import { FLOAT_DTYPES } from '@ultramem/checkpoint';
 import type { PoolRequest } from '../kernels.ts';
 import { type ConformanceCase, expectClose, type Truth } from './checks.ts';
-import { bytesInside, inside, wholesInside } from './inputs.ts';
+import { bytesInside, inside, TABLE_DTYPES, wholesInside } from './inputs.ts';
 import { naiveDots, naiveGate, naivePool } from './naive-pool.ts';
 import { BASE, type PoolSetup, PRE_WIDTH, poolInputs } from './pool-inputs.ts';
 
+/** Three whole blocks of columns and a short one. */
+const WIDE_INT8: PoolSetup = {
+  ...{ ...BASE, dtype: 'INT8_BLOCK64', width: 200, columns: { start: 0, end: 200 } },
+};
+
 const SETUPS: PoolSetup[] = [
-  ...FLOAT_DTYPES.map((dtype): PoolSetup => ({ ...BASE, what: `a ${dtype} table`, dtype })),
+  ...TABLE_DTYPES.map((dtype): PoolSetup => ({ ...BASE, what: `a ${dtype} table`, dtype })),
   { ...BASE, what: '1 core, 1 block', coreCount: 1, blockCount: 1 },
   { ...BASE, what: '4 cores', coreCount: 4 },
   { ...BASE, what: 'a core per column', coreCount: 24 },
@@ -25,7 +29,7 @@ const SETUPS: PoolSetup[] = [
   { ...BASE, what: 'a window of rows', rows: { start: 17, end: 31 } },
   { ...BASE, what: 'a window of columns across a core edge', columns: { start: 5, end: 19 }, coreCount: 4 },
   { ...BASE, what: 'a window of columns inside one core', columns: { start: 13, end: 16 } },
-  ...FLOAT_DTYPES.map(
+  ...TABLE_DTYPES.map(
     (dtype): PoolSetup => ({
       ...{ ...BASE, what: `a rectangle of a ${dtype} table`, dtype },
       ...{ rows: { start: 7, end: 40 }, columns: { start: 3, end: 20 } },
@@ -49,6 +53,13 @@ const SETUPS: PoolSetup[] = [
   { ...BASE, what: 'overflow to infinity', tableScale: 1e38, weightScale: 1e38, entryCounts: [1, 1] },
   { ...BASE, what: 'denormal values', tableScale: 1e-39, weightScale: 1e37 },
   { ...BASE, what: 'subnormal F16 values', dtype: 'F16', tableScale: 1e-6 },
+  { ...WIDE_INT8, what: 'INT8_BLOCK64, several blocks and a short one' },
+  { ...WIDE_INT8, what: 'INT8_BLOCK64, columns cut inside blocks', columns: { start: 37, end: 171 } },
+  { ...WIDE_INT8, what: 'INT8_BLOCK64, columns inside one block', columns: { start: 70, end: 81 } },
+  { ...WIDE_INT8, what: 'INT8_BLOCK64, cores across blocks', coreCount: 5, rows: { start: 9, end: 31 } },
+  { ...WIDE_INT8, what: 'INT8_BLOCK64, gated', pre: 'gelu' },
+  { ...WIDE_INT8, what: 'INT8_BLOCK64, huge values', tableScale: 1e37, weightScale: 1e-2 },
+  { ...WIDE_INT8, what: 'INT8_BLOCK64, tiny values', tableScale: 1e-36, weightScale: 1e37 },
   { ...BASE, what: 'denormal BF16 values', dtype: 'BF16', tableScale: 1e-38, weightScale: 1e37 },
 ];
 

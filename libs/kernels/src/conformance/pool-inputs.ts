@@ -1,10 +1,9 @@
-import type { FloatDType } from '@ultramem/checkpoint';
 import type { PoolRequest } from '../kernels.ts';
-import { normals, table, wholes } from './inputs.ts';
+import { normals, type TableDType, table, wholes } from './inputs.ts';
 
 export interface PoolSetup {
   what: string;
-  dtype: FloatDType;
+  dtype: TableDType;
   /** Entries of each token. */
   entryCounts: number[];
   tableRows: number;

@@ -1,5 +1,5 @@
-import { FLOAT_DTYPES } from '@ultramem/checkpoint';
 import { type ConformanceCase, expectAssertion, expectFailure, expectSame } from './checks.ts';
+import { TABLE_DTYPES } from './inputs.ts';
 import { BASE, PRE_WIDTH, poolInputs } from './pool-inputs.ts';
 
 export function poolRuleCases(): ConformanceCase[] {
@@ -7,7 +7,7 @@ export function poolRuleCases(): ConformanceCase[] {
     {
       name: 'pool: a slice of columns has the bits of the whole table',
       run: async (kernels) => {
-        for (const dtype of FLOAT_DTYPES) {
+        for (const dtype of TABLE_DTYPES) {
           const { values, request } = poolInputs({ ...BASE, dtype, coreCount: 4 });
           const whole = await kernels.pool(
             await kernels.loadValues(values.source, BASE.rows, BASE.columns),

@@ -1,4 +1,11 @@
-import { type DType, f16ToF32, readRectangle, type TensorSource } from '@ultramem/checkpoint';
+import {
+  type DType,
+  dequantizeRow,
+  f16ToF32,
+  readRectangle,
+  rowByteCount,
+  type TensorSource,
+} from '@ultramem/checkpoint';
 import { assert, OperatingError } from '@ultramem/invariant';
 import { type Range, rangeLength } from '@ultramem/ultramem';
 import type { ValueTable } from '../kernels.ts';
@@ -10,21 +17,19 @@ export interface RowBuffer {
   words: Uint32Array;
 }
 
-/** A rectangle of a table in its stored dtype: half-width rows stay half as wide and are widened as they are gathered. */
-export class ReferenceValues extends Resident<Float32Array | Uint16Array> implements ValueTable {
+type Elements = Float32Array | Uint16Array | Uint8Array;
+
+/** A rectangle of a table in its stored dtype: narrow rows stay narrow and are widened as they are gathered. */
+export class ReferenceValues extends Resident<Elements> implements ValueTable {
   readonly dtype: DType;
   readonly rows: Range;
   readonly columns: Range;
   readonly fullWidth: number;
 
-  constructor(
-    elements: Float32Array | Uint16Array,
-    dtype: DType,
-    shape: { rows: Range; columns: Range; fullWidth: number },
-  ) {
+  constructor(elements: Elements, dtype: DType, shape: { rows: Range; columns: Range; fullWidth: number }) {
     super(elements);
     assert(
-      elements.length === rangeLength(shape.rows) * rangeLength(shape.columns),
+      elements.byteLength === rangeLength(shape.rows) * rowByteCount(dtype, shape.columns),
       'the elements fill the rectangle',
     );
     this.dtype = dtype;
@@ -37,7 +42,8 @@ export class ReferenceValues extends Resident<Float32Array | Uint16Array> implem
   readRow(row: number, into: RowBuffer): void {
     const { elements } = this;
     const at = row * rangeLength(this.columns);
-    if (elements instanceof Float32Array) copyRow(elements, at, into.floats);
+    if (elements instanceof Uint8Array) dequantizeRow(elements, row, this.columns, into.floats);
+    else if (elements instanceof Float32Array) copyRow(elements, at, into.floats);
     else if (this.dtype === 'BF16') widenBf16Row(elements, at, into.words);
     else widenF16Row(elements, at, into.floats);
   }
@@ -50,16 +56,19 @@ export async function loadValues(
 ): Promise<ReferenceValues> {
   const { dtype, shape } = source;
   assert(shape.length === 2, 'a value table has two axes');
-  assert(dtype !== 'I64', 'a value table holds floats');
+  assert(dtype !== 'I64', 'a value table holds no integers');
   assert(rows.start <= rows.end && rows.end <= shape[0], 'the rows lie inside the table');
   assert(columns.start <= columns.end && columns.end <= shape[1], 'the columns lie inside the table');
-  const { buffer, byteOffset } = await readRectangle(source, rows, columns);
-  const count = rangeLength(rows) * rangeLength(columns);
-  const elements =
-    dtype === 'F32'
-      ? new Float32Array(buffer, byteOffset, count)
-      : new Uint16Array(buffer, byteOffset, count);
-  return new ReferenceValues(elements, dtype, { rows, columns, fullWidth: shape[1] });
+  const bytes = await readRectangle(source, rows, columns);
+  return new ReferenceValues(elementsOf(bytes, dtype), dtype, { rows, columns, fullWidth: shape[1] });
+}
+
+function elementsOf(bytes: Uint8Array, dtype: DType): Elements {
+  if (dtype === 'INT8_BLOCK64') return bytes;
+  const { buffer, byteOffset, byteLength } = bytes;
+  return dtype === 'F32'
+    ? new Float32Array(buffer, byteOffset, byteLength / 4)
+    : new Uint16Array(buffer, byteOffset, byteLength / 2);
 }
 
 // One function per element type, because a loop that meets several of them runs ten times slower.

@@ -1,7 +1,7 @@
 import { assert } from '@ultramem/invariant';
 
 /** The array behind a reference handle. `release` drops it; touching it afterwards is a defect of the caller. */
-export abstract class Resident<Elements extends Float32Array | Uint16Array> {
+export abstract class Resident<Elements extends Float32Array | Uint16Array | Uint8Array> {
   #elements: Elements | null;
 
   constructor(elements: Elements) {
