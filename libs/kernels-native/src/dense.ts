@@ -111,7 +111,7 @@ async function attend(addon: Addon, engine: Engine, request: AttendRequest): Pro
 /** Reads pieces of whole rows; the stored bytes are in memory once. */
 async function loadMatrix(addon: Addon, engine: Engine, source: TensorSource): Promise<NativeMatrix> {
   assert(source.shape.length === 2, 'a matrix has two axes');
-  assert(source.dtype !== 'I64', `${source.name} holds floats`);
+  assert(source.dtype !== 'I64' && source.dtype !== 'INT8_BLOCK64', `${source.name} holds floats`);
   const [rows, columns] = source.shape as [number, number];
   const handle = addon.createMatrix(DTYPES.indexOf(source.dtype), rows, columns);
   const rowBytes = columns * DTYPE_BYTES[source.dtype];

@@ -1,8 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { assert } from '@ultramem/invariant';
-import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
+import type { Kernels } from '@ultramem/kernels';
 import { denseKernels } from './dense.ts';
 import { loadAddon } from './load-addon.ts';
+import { poolingKernels } from './pooling.ts';
 import { selectionKernels } from './selection.ts';
 
 /**
@@ -17,15 +18,12 @@ export function createNativeKernels(options: { threads?: number } = {}): Kernels
   const threads = options.threads ?? availableParallelism();
   assert(Number.isInteger(threads) && threads >= 1, 'there is at least one thread');
   const engine = addon.createEngine(threads);
-  const reference = createReferenceKernels();
   let closed = false;
   return {
     backend: 'native',
     ...denseKernels(addon, engine),
     ...selectionKernels(addon, engine),
-    loadValues: reference.loadValues,
-    pool: reference.pool,
-    dotRows: reference.dotRows,
+    ...poolingKernels(addon, engine),
     close: async () => {
       if (closed) return;
       closed = true;

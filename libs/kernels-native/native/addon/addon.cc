@@ -6,6 +6,7 @@
 namespace ultramem {
 
 void registerDense(napi_env env, napi_value exports);
+void registerPooling(napi_env env, napi_value exports);
 void registerSelection(napi_env env, napi_value exports);
 
 napi_value errorOf(napi_env env, const Refusal& refusal) {
@@ -52,6 +53,7 @@ napi_value initialise(napi_env env, napi_value exports) noexcept {
     exportMethod<drainEngine>(env, exports, "drainEngine");
     exportMethod<stopEngine>(env, exports, "stopEngine");
     registerDense(env, exports);
+    registerPooling(env, exports);
     registerSelection(env, exports);
   } catch (const std::exception& error) {
     napi_throw_error(env, nullptr, error.what());

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/mapped-file.h"
+
+namespace ultramem {
+
+enum class ValueDtype : uint8_t { f32, bf16, f16, int8Block64 };
+
+// Columns that share a scale in int8Block64: a row is `width` int8, then a bf16 for each block of columns (the last may be short).
+constexpr uint32_t SCALE_BLOCK = 64;
+
+struct TableShape {
+  ValueDtype dtype;
+  uint64_t tableRows;
+  uint64_t fullWidth;
+  // The rectangle that a handle shows.
+  uint64_t rowBegin, rowEnd;
+  uint64_t columnBegin, columnEnd;
+
+  uint64_t width() const { return columnEnd - columnBegin; }
+  // Of the stored table.
+  uint64_t rowBytes() const;
+  // Of a row of the rectangle alone, without gaps.
+  uint64_t keptBytes() const;
+};
+
+// A rectangle of a value or pre-value table. A mapped one addresses its columns where they lie in the file; a copied one holds them
+// without gaps.
+class ValueTable {
+ public:
+  static std::unique_ptr<ValueTable> map(const TableShape& shape, const std::string& path, uint64_t offset);
+  // Zeros, to be filled.
+  static std::unique_ptr<ValueTable> allocate(const TableShape& shape);
+  ~ValueTable();
+  ValueTable(const ValueTable&) = delete;
+  ValueTable& operator=(const ValueTable&) = delete;
+
+  // Takes rows firstRow .. of the rectangle, counted from its first, each of shape().keptBytes().
+  void fill(uint64_t firstRow, const uint8_t* bytes, size_t byteCount);
+
+  bool isWritable() const { return file_ == nullptr; }
+  const TableShape& shape() const { return shape_; }
+  // Bytes of the rectangle. A mapped one keeps at most these in memory, and the system may take any of them back.
+  uint64_t residentBytes() const { return (shape_.rowEnd - shape_.rowBegin) * shape_.keptBytes(); }
+
+  // First column of the rectangle in the row of a slot, which must be inside.
+  const uint8_t* row(uint64_t slot) const { return base_ + (slot - shape_.rowBegin) * stride_; }
+  // Bytes from there to the end of the last element of the rectangle's row.
+  size_t elementSpan() const { return shape_.width() * elementBytes_; }
+  size_t elementBytes() const { return elementBytes_; }
+  // From there to the scale of the first column's block.
+  size_t scaleOffset() const { return scaleOffset_; }
+  // The first column's place in its block.
+  uint32_t scalePhase() const { return static_cast<uint32_t>(shape_.columnBegin % SCALE_BLOCK); }
+
+  // After a use: throws ReadFailure when the bytes cannot be trusted.
+  void verify() const {
+    if (file_ != nullptr) file_->verify();
+  }
+
+ private:
+  explicit ValueTable(const TableShape& shape);
+
+  TableShape shape_;
+  std::shared_ptr<MappedFile> file_;
+  void* memory_ = nullptr;
+  size_t memoryBytes_ = 0;
+  const uint8_t* base_ = nullptr;
+  size_t stride_ = 0;
+  size_t elementBytes_ = 0;
+  size_t scaleOffset_ = 0;
+};
+
+}  // namespace ultramem
