@@ -8,6 +8,8 @@ const absent = whyAbsent();
 /** As `gpu:0`, to run these cases on a graphics card. */
 const device = process.env.ULTRAMEM_TENSORFLOW_DEVICE ?? 'cpu';
 const [HEADS, GROUPS, SIDES] = [3, 2, 2];
+/** Weight of the second rank where it is the opposite of the first; no power of two, so that no two scores are equal. */
+const OPPOSITE = 1.3;
 
 interface Setup {
   what: string;
@@ -16,7 +18,7 @@ interface Setup {
   rank: number;
   k: number;
   tokenCount: number;
-  keys?: 'normal' | 'cancelling' | 'nearly equal';
+  keys?: 'normal' | 'cancelling' | 'nearly equal' | 'opposite ranks';
   cores?: 'normal' | 'cancelling' | 'none';
   scale?: number;
 }
@@ -39,6 +41,7 @@ const SETUPS: Setup[] = [
     keys: 'cancelling',
   },
   { ...BASE, what: 'keys that differ by less than their scores', keyCount: 90, k: 80, keys: 'nearly equal' },
+  { ...BASE, what: 'ranks that cancel', keyCount: 400, k: 20, keys: 'opposite ranks' },
   { ...BASE, what: 'cores that cancel', keyCount: 200, cores: 'cancelling' },
   { ...BASE, what: 'tiny scores', keyCount: 500, k: 20, scale: 1e-22 },
   { ...BASE, what: 'scores beyond f32', keyCount: 60, rank: 1, k: 8, scale: 1e19 },
@@ -87,23 +90,32 @@ function inputs(setup: Setup): { keys: Float32Array; request: SelectRequest } {
       else if (setup.keys === 'nearly equal')
         for (let c = 0; c < width; c++)
           keys[at(key, c, r)] = c % 7 === 0 ? 1e-8 * random.normal() : ((key % 9) + c + r) / 16;
+      else if (setup.keys === 'opposite ranks' && r > 0)
+        for (let c = 0; c < width; c++)
+          keys[at(key, c, r)] = (-keys[at(key, c, 0)] / OPPOSITE) * (1 + 2 ** -22 * random.normal());
   if (setup.keys === 'cancelling') query.fill(1);
+  // What is left of opposite ranks is smaller than the rounding of each.
+  const opposite = Float32Array.from({ length: HEADS * rank }, (_, i) => (i % rank === 0 ? 1 : OPPOSITE));
+  const vectors = { row: normals(HEADS * rank), column: normals(HEADS * rank) };
   return {
     keys,
     request: {
       ...{ query, tokenCount, groupCount: GROUPS, groupOfHead: Uint32Array.of(1, 0, 1), k },
-      collapse: { row: normals(HEADS * rank), column: normals(HEADS * rank) },
+      collapse: setup.keys === 'opposite ranks' ? { row: opposite, column: opposite } : vectors,
       ...coresOf(setup, normals),
     },
   };
 }
 
-/** Cores that cancel: the third is the negative sum of the others, and what is left of a score is its rounding. */
-function coresOf({ cores = 'normal', rank }: Setup, normals: (length: number) => Float32Array) {
+/** Cores that cancel: the third is the negative sum of the others, so that rounding is a good part of the last one's small scores. */
+function coresOf(
+  { cores = 'normal', rank }: Setup,
+  normals: (length: number, size?: number) => Float32Array,
+) {
   const size = HEADS * rank * rank;
   if (cores === 'none') return { cores: null, coreCount: 1 };
   if (cores === 'normal') return { cores: normals(2 * size), coreCount: 2 };
   const two = normals(2 * size).map((value) => Math.round(value * 1024) / 1024);
   const third = Float32Array.from({ length: size }, (_, i) => -(two[i] + two[size + i]));
-  return { cores: Float32Array.of(...two, ...third), coreCount: 3 };
+  return { cores: Float32Array.of(...two, ...third, ...normals(size, 1e-14)), coreCount: 4 };
 }
