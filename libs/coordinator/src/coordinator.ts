@@ -115,13 +115,19 @@ function listen(
 }
 
 /** The terms of the plan, after a try with workers of any size: an impossible shape is refused before anybody waits for workers. */
-function feasibleTerms({ checkpoint, partition, keys, workersWanted }: CoordinatorOptions): PlanTerms {
+function feasibleTerms({
+  checkpoint,
+  partition,
+  keys,
+  workersWanted,
+  kernels,
+}: CoordinatorOptions): PlanTerms {
   if (checkpoint.geometry === null)
     throw codedError(
       'PLAN_IMPOSSIBLE',
       'the model has no memory layers (mem_insert_way is no_mem); expected at least one to shard; run it with: ultramem generate --model DIR',
     );
-  const terms = planTerms(checkpoint, partition, keys);
+  const terms = planTerms(checkpoint, partition, keys, kernels.backend);
   const workers = Array.from({ length: workersWanted }, (_, i) => ({
     id: `${i}`,
     capacityBytes: Number.MAX_SAFE_INTEGER,

@@ -1,7 +1,7 @@
 import { syntheticCheckpoint, V1_MODEL, V2_MODEL } from '@ultramem/checkpoint/synthetic';
 import { coordinatorBytes } from '@ultramem/planner';
 import { expect, it } from 'vitest';
-import { ASSUMED_LINK, ASSUMED_RATES, planTerms } from './plan-terms.ts';
+import { ASSUMED_LINK, assumedRates, planTerms } from './plan-terms.ts';
 
 it('takes element sizes and dense bytes from the stored tensors', async () => {
   const checkpoint = await syntheticCheckpoint(V1_MODEL, { seed: 1, dtype: 'F32' });
@@ -15,7 +15,7 @@ it('takes element sizes and dense bytes from the stored tensors', async () => {
     partition: 'auto',
     keys: 'workers',
     link: ASSUMED_LINK,
-    rates: ASSUMED_RATES,
+    rates: assumedRates('native'),
   });
   expect(terms.geometry).toBe(checkpoint.geometry);
   // Keys and shuffle are counted by the planner.
@@ -28,6 +28,14 @@ it('halves what is stored in two bytes, pre-values included', async () => {
   expect(
     planTerms(await syntheticCheckpoint(V2_MODEL, { seed: 1, dtype: 'F32' }), 'auto', 'auto').bytes,
   ).toMatchObject({ value: 4, pre: 4 });
+});
+
+it('expects of every backend what it does', async () => {
+  const checkpoint = await syntheticCheckpoint(V1_MODEL, { seed: 1, dtype: 'F32' });
+  const reference = planTerms(checkpoint, 'auto', 'auto', 'reference').rates;
+  const native = planTerms(checkpoint, 'auto', 'auto', 'native').rates;
+  expect(reference).toEqual(assumedRates('reference'));
+  expect(native.macsPerSecond).toBeGreaterThan(50 * reference.macsPerSecond);
 });
 
 it('is of no use without memory layers', async () => {
