@@ -6,8 +6,8 @@ import { ELEMENT } from './wgsl.ts';
 /** Weight rows of a workgroup, one per thread. */
 const TILE_ROWS = 64;
 /** Columns that are summed by themselves before they are added to the sum: errors grow with columns / 16, not with columns. */
-const TILE_COLUMNS = 16;
-/** Rows of x that share the weights in workgroup memory. */
+const BLOCK_COLUMNS = 16;
+/** Rows of x that a thread multiplies by each weight it reads. */
 const TILES_X = [1, 8] as const;
 
 export interface BatchedProduct {
@@ -58,46 +58,27 @@ function productShader(dtype: FloatDType, tileX: number): string {
     @group(0) @binding(3) var<storage, read> vectorOfList: array<u32>;
     @group(0) @binding(4) var<storage, read_write> result: array<f32>;
     ${ELEMENT[dtype]}
-    // One column more, so that the threads' rows lie in different banks.
-    var<workgroup> weightTile: array<f32, ${TILE_ROWS * (TILE_COLUMNS + 1)}>;
-    var<workgroup> xTile: array<f32, ${tileX * TILE_COLUMNS}>;
-
     @compute @workgroup_size(${TILE_ROWS})
     fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
       let list = group.z;
-      let firstRow = group.x * ${TILE_ROWS}u;
-      let firstX = group.y * ${tileX}u;
-      ${perTile((j) => `var sum${j} = 0.0;`)}
-      for (var first = 0u; first < params.columns; first += ${TILE_COLUMNS}u) {
-        for (var i = thread; i < ${TILE_ROWS * TILE_COLUMNS}u; i += ${TILE_ROWS}u) {
-          let row = firstRow + i / ${TILE_COLUMNS}u;
-          let column = first + i % ${TILE_COLUMNS}u;
-          var value = 0.0;
-          if (row < params.rows && column < params.columns) {
-            value = element(list * params.rows + row, column);
-          }
-          weightTile[i / ${TILE_COLUMNS}u * ${TILE_COLUMNS + 1}u + i % ${TILE_COLUMNS}u] = value;
-        }
-        for (var i = thread; i < ${tileX * TILE_COLUMNS}u; i += ${TILE_ROWS}u) {
-          let xRow = firstX + i / ${TILE_COLUMNS}u;
-          let column = first + i % ${TILE_COLUMNS}u;
-          var value = 0.0;
-          if (xRow < params.xRows && column < params.columns) {
-            value = x[(xRow * params.vectorsPerRow + vectorOfList[list]) * params.columns + column];
-          }
-          xTile[i] = value;
-        }
-        workgroupBarrier();
-        ${perTile((j) => `var part${j} = 0.0;`)}
-        for (var c = 0u; c < ${TILE_COLUMNS}u; c++) {
-          let w = weightTile[thread * ${TILE_COLUMNS + 1}u + c];
-          ${perTile((j) => `part${j} = fma(w, xTile[${j * TILE_COLUMNS}u + c], part${j});`)}
-        }
-        ${perTile((j) => `sum${j} += part${j};`)}
-        workgroupBarrier();
-      }
-      let row = firstRow + thread;
+      let row = group.x * ${TILE_ROWS}u + thread;
       if (row >= params.rows) { return; }
+      let firstX = group.y * ${tileX}u;
+      let weightRow = list * params.rows + row;
+      ${perTile(
+        (j) => `
+      let at${j} = (min(firstX + ${j}u, params.xRows - 1u) * params.vectorsPerRow + vectorOfList[list]) * params.columns;
+      var sum${j} = 0.0;`,
+      )}
+      for (var first = 0u; first < params.columns; first += ${BLOCK_COLUMNS}u) {
+        ${perTile((j) => `var block${j} = 0.0;`)}
+        let end = min(first + ${BLOCK_COLUMNS}u, params.columns);
+        for (var column = first; column < end; column++) {
+          let w = element(weightRow, column);
+          ${perTile((j) => `block${j} = fma(w, x[at${j} + column], block${j});`)}
+        }
+        ${perTile((j) => `sum${j} += block${j};`)}
+      }
       ${perTile(
         (j) => `
       if (firstX + ${j}u < params.xRows) {
