@@ -33,8 +33,6 @@ export interface Session {
 
 /** A page is there for as long as its reader likes: it looks for a lost coordinator this long. */
 const CONNECT_TIMEOUT_MS = 24 * 3_600_000;
-/** From the first failure that a lost device causes until the browser reports it lost. */
-const LOST_WITHIN_MS = 2000;
 const SOFTWARE = 'ultramem-browser/0.1.0';
 
 /** Joins a cluster for as long as the page is open: loses and regains the coordinator, and the device. */
@@ -130,7 +128,8 @@ class PageSession {
     if (this.#isOver()) return;
     const worker = this.#startWorker(checkpoint, device);
     this.#worker = worker;
-    const lost = await Promise.race([worker.done.then(() => null), device.lost]);
+    // Whichever comes first: the browser's word, or a lookup that fails for it and ends the worker.
+    const lost = await Promise.race([worker.done.then(() => null), device.lost]).catch(reasonOfLoss);
     if (lost === null) return;
     this.#error = `the GPU was lost (${lost}); joining again with what there is now`;
     await worker.leave('the GPU was lost');
@@ -160,14 +159,8 @@ class PageSession {
         if (event.kind === 'state' && event.state !== 'left') this.#to(event.state, event.reason);
         else this.#onChange();
       },
-      onDefect: (error) => void this.#onDefect(error, device),
+      onDefect: (error) => this.#fail(error),
     });
-  }
-
-  /** A device that is lost fails what it was computing, a moment before it says so. */
-  async #onDefect(error: unknown, device: Device): Promise<void> {
-    const pause = new Promise<null>((resolve) => browserClock.after(LOST_WITHIN_MS, () => resolve(null)));
-    if ((await Promise.race([device.lost, pause])) === null) this.#fail(error);
   }
 
   #fail(error: unknown): void {
@@ -184,6 +177,12 @@ class PageSession {
     this.#reason = reason;
     this.#onChange();
   }
+}
+
+/** @throws what is no loss of the device */
+function reasonOfLoss(error: unknown): string {
+  if (error instanceof OperatingError && error.code === 'DEVICE_LOST') return error.message;
+  throw error;
 }
 
 /** What the page's heap takes, where the browser says so: Chromium does. */
