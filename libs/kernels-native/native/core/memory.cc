@@ -11,7 +11,9 @@ namespace ultramem {
 namespace {
 
 constexpr size_t CACHE_LINE = 64;
-constexpr size_t HUGE_PAGE = size_t{2} << 20;
+constexpr size_t PAGE = 4096;
+// From here on whole pages are taken.
+constexpr size_t MAPPED_MIN = size_t{1} << 20;
 
 size_t roundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
 
@@ -19,17 +21,24 @@ size_t roundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * u
 
 Memory::Memory(size_t bytes) {
   if (bytes == 0) return;
-  // Below two huge pages rounding up would waste more than it gains.
-  const size_t unit = bytes < 2 * HUGE_PAGE ? CACHE_LINE : HUGE_PAGE;
-  size_ = roundUp(bytes, unit == HUGE_PAGE ? 4096 : CACHE_LINE);
-  if (posix_memalign(&data_, unit, size_) != 0) throw std::bad_alloc();
+  size_ = roundUp(bytes, CACHE_LINE);
+  if (size_ < MAPPED_MIN) {
+    if (posix_memalign(&data_, CACHE_LINE, size_) != 0) throw std::bad_alloc();
+    std::memset(data_, 0, size_);
+    return;
+  }
+  size_ = roundUp(bytes, PAGE);
+  data_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data_ == MAP_FAILED) throw std::bad_alloc();
 #if defined(MADV_HUGEPAGE)
-  if (unit == HUGE_PAGE) madvise(data_, size_, MADV_HUGEPAGE);
+  madvise(data_, size_, MADV_HUGEPAGE);
 #endif
-  std::memset(data_, 0, size_);
 }
 
-Memory::~Memory() { std::free(data_); }
+Memory::~Memory() {
+  if (size_ < MAPPED_MIN) std::free(data_);
+  else munmap(data_, size_);
+}
 
 Memory::Memory(Memory&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 

@@ -5,7 +5,8 @@
 
 namespace ultramem {
 
-// Bytes that start on a cache line; large ones on huge pages where the system gives them. Zeroed.
+// Zeroed bytes that start on a cache line. Large ones come from the system page by page as they are first touched, huge pages where it
+// has them.
 class Memory {
  public:
   Memory() = default;
