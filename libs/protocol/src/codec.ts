@@ -34,25 +34,38 @@ assert(
 export function encode(message: Message): Uint8Array[] {
   const definition = definitionOf(message.kind);
   assert(definition !== undefined, 'a message has a kind of the table');
-  const tensors = checkedTensors(message, definition);
   const head = packr.pack(checkedHead(message, definition));
   if (head.length > HEAD_BYTES_MAX)
     throw tooLarge(`the head of "${message.kind}" has ${head.length} bytes`, HEAD_BYTES_MAX);
+  const tensors = definition.tensors.map(([name, element]) =>
+    checkedTensor(message, definition, name, element),
+  );
+  const { length, joinedLength } = lengthsOf(head, tensors);
+  if (length > MESSAGE_BYTES_MAX) throw tooLarge(`"${message.kind}" has ${length} bytes`, MESSAGE_BYTES_MAX);
+  // One allocation for all that is small; large tensors stay where they are, between views of it.
+  const joined = new Uint8Array(joinedLength);
+  joined[0] = 0x90 + 1 + 2 * tensors.length;
+  joined.set(head, 1);
   const pieces: Uint8Array[] = [];
-  let joined: Uint8Array[] = [Uint8Array.of(0x90 + 1 + 2 * tensors.length), head];
-  let length = 1 + head.length;
+  let at = 1 + head.length;
+  let pieceStart = 0;
+  let position = at; // in the message
   for (const tensor of tensors) {
-    const headers = tensorHeaders(length, tensor.length);
-    length += headers.length + tensor.length;
-    joined.push(headers);
-    if (tensor.length < JOIN_BYTES_MAX) joined.push(tensor);
-    else {
-      pieces.push(join(joined), tensor);
-      joined = [];
+    const byteCount = tensor.byteLength;
+    const headersLength = writeHeaders(joined, at, position, byteCount);
+    at += headersLength;
+    position += headersLength + byteCount;
+    if (byteCount === 0) continue;
+    const bytes = new Uint8Array(tensor.buffer, tensor.byteOffset, byteCount);
+    if (byteCount < JOIN_BYTES_MAX) {
+      joined.set(bytes, at);
+      at += byteCount;
+    } else {
+      pieces.push(joined.subarray(pieceStart, at), bytes);
+      pieceStart = at;
     }
   }
-  if (joined.length > 0) pieces.push(join(joined));
-  if (length > MESSAGE_BYTES_MAX) throw tooLarge(`"${message.kind}" has ${length} bytes`, MESSAGE_BYTES_MAX);
+  if (pieceStart < at) pieces.push(pieceStart === 0 ? joined : joined.subarray(pieceStart));
   return pieces;
 }
 
@@ -170,12 +183,15 @@ function checkedHead(message: Message, definition: MessageDefinition): Record<st
   return head;
 }
 
-function checkedTensors(message: Message, { kind, tensors }: MessageDefinition): Uint8Array[] {
-  return tensors.map(([name, element]) => {
-    const tensor = field(message, name);
-    assert(isElementArray(tensor, element), `own message: ${kind}.${name} is an array of ${element}`);
-    return new Uint8Array(tensor.buffer, tensor.byteOffset, tensor.byteLength);
-  });
+function checkedTensor(
+  message: Message,
+  { kind }: MessageDefinition,
+  name: string,
+  element: BulkElement,
+): BulkArrays[BulkElement] {
+  const tensor = field(message, name);
+  assert(isElementArray(tensor, element), `own message: ${kind}.${name} is an array of ${element}`);
+  return tensor;
 }
 
 function field(message: Readonly<Record<string, unknown>>, name: string): unknown {
@@ -195,33 +211,41 @@ function isElementArray(value: unknown, element: BulkElement): value is BulkArra
   }
 }
 
-/** Pad and `bin` header that bring a tensor starting after `position` to the next multiple of 8. */
-function tensorHeaders(position: number, byteCount: number): Uint8Array {
-  const header = binHeader(byteCount);
-  const padBytes = (ALIGNMENT - ((position + 2 + header.length) % ALIGNMENT)) % ALIGNMENT;
-  return join([binHeader(padBytes), new Uint8Array(padBytes), header]);
-}
-
-function binHeader(byteCount: number): Uint8Array {
-  if (byteCount < 2 ** 8) return Uint8Array.of(0xc4, byteCount);
-  if (byteCount < 2 ** 16) return Uint8Array.of(0xc5, byteCount >>> 8, byteCount & 0xff);
-  return Uint8Array.of(
-    0xc6,
-    byteCount >>> 24,
-    (byteCount >>> 16) & 0xff,
-    (byteCount >>> 8) & 0xff,
-    byteCount & 0xff,
-  );
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let position = 0;
-  for (const part of parts) {
-    joined.set(part, position);
-    position += part.length;
+/** Bytes of the whole message, and of all of it but large tensors. */
+function lengthsOf(
+  head: Uint8Array,
+  tensors: readonly BulkArrays[BulkElement][],
+): { length: number; joinedLength: number } {
+  let length = 1 + head.length;
+  let joinedLength = length;
+  for (const { byteLength } of tensors) {
+    const headersLength = 2 + padBytes(length, byteLength) + binHeaderBytes(byteLength);
+    length += headersLength + byteLength;
+    joinedLength += headersLength + (byteLength < JOIN_BYTES_MAX ? byteLength : 0);
   }
-  return joined;
+  return { length, joinedLength };
+}
+
+/** Zero bytes that bring a tensor whose pad starts at `position` of the message to the next multiple of 8. */
+function padBytes(position: number, byteCount: number): number {
+  return (ALIGNMENT - ((position + 2 + binHeaderBytes(byteCount)) % ALIGNMENT)) % ALIGNMENT;
+}
+
+function binHeaderBytes(byteCount: number): number {
+  return byteCount < 2 ** 8 ? 2 : byteCount < 2 ** 16 ? 3 : 5;
+}
+
+/** Writes pad and `bin` header of a tensor into fresh bytes and answers how many they are. */
+function writeHeaders(into: Uint8Array, start: number, position: number, byteCount: number): number {
+  let at = start;
+  const pad = padBytes(position, byteCount);
+  into[at++] = 0xc4;
+  into[at++] = pad;
+  at += pad;
+  const lengthBytes = binHeaderBytes(byteCount) - 1;
+  into[at++] = lengthBytes === 1 ? 0xc4 : lengthBytes === 2 ? 0xc5 : 0xc6;
+  for (let i = lengthBytes - 1; i >= 0; i--) into[at++] = (byteCount >>> (8 * i)) & 0xff;
+  return at - start;
 }
 
 function tooLarge(what: string, bytesMax: number): Error {
