@@ -51,11 +51,13 @@ async function memory(context: BenchContext): Promise<void> {
   for (const rowBytes of [256, 768, 1536]) {
     await machine.table({ path: file, offset: 0, rowBytes }, { path: slotFile, count: slots.length });
     const perCall = 20_000;
-    const [samples] = await context.interleave([machine.rows(perCall)]);
-    const ms = quantile(samples!.flat(), 0.5);
-    context.report(
-      figure(subjectOf(`random rows of ${rowBytes} bytes`), (perCall * rowBytes) / ms / 1e6, 'GB/s'),
-    );
+    const sides = [machine.rows(perCall), await machine.copiedRows(perCall, Math.floor(bytes / rowBytes))];
+    const rounds = await context.interleave(sides);
+    for (const [side, pages] of ['mapped', 'in huge pages'].entries()) {
+      const ms = quantile(rounds[side]!.flat(), 0.5);
+      const subject = subjectOf(`random rows of ${rowBytes} bytes, ${pages}`);
+      context.report(figure(subject, (perCall * rowBytes) / ms / 1e6, 'GB/s'));
+    }
   }
 }
 
