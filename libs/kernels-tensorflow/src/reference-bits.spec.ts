@@ -1,4 +1,4 @@
-import type { FloatDType } from '@ultramem/checkpoint';
+import type { DType } from '@ultramem/checkpoint';
 import { createRandom } from '@ultramem/environment';
 import { createReferenceKernels, type Kernels, memoryTensor, type PoolRequest } from '@ultramem/kernels';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -59,16 +59,17 @@ describe.skipIf(absent !== null)(
       }
     });
 
-    it.each<
-      [string, { dtype: FloatDType; scale?: number; pre?: boolean; coreCount?: number; cancels?: boolean }]
-    >([
-      ['F32', { dtype: 'F32' }],
-      ['BF16, four cores', { dtype: 'BF16', coreCount: 4 }],
-      ['F16, subnormal numbers among them', { dtype: 'F16', scale: 1e-5 }],
-      ['gated by pre-values', { dtype: 'F32', pre: true }],
-      ['sums that cancel', { dtype: 'F32', cancels: true }],
-      ['denormal numbers', { dtype: 'BF16', scale: 1e-38 }],
-    ])(
+    it.each<[string, { dtype: DType; scale?: number; pre?: boolean; coreCount?: number; cancels?: boolean }]>(
+      [
+        ['F32', { dtype: 'F32' }],
+        ['BF16, four cores', { dtype: 'BF16', coreCount: 4 }],
+        ['F16, subnormal numbers among them', { dtype: 'F16', scale: 1e-5 }],
+        ['block-scaled int8', { dtype: 'INT8_BLOCK64', coreCount: 4, pre: true }],
+        ['gated by pre-values', { dtype: 'F32', pre: true }],
+        ['sums that cancel', { dtype: 'F32', cancels: true }],
+        ['denormal numbers', { dtype: 'BF16', scale: 1e-38 }],
+      ],
+    )(
       'in pooled vectors: %s',
       async (_, { dtype, scale = 1, pre = false, coreCount = 2, cancels = false }) => {
         const [rows, width, preWidth, tokenCount, blockCount] = [3000, 200, 130, 30, 3];

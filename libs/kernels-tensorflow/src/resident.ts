@@ -20,15 +20,11 @@ export abstract class Resident {
   }
 
   release(): void {
-    for (const id of this.#tensors ?? []) this.discard(this.#binding, id);
+    for (const id of this.#tensors ?? []) this.#binding.deleteTensor(id);
     this.#tensors = null;
   }
 
   assertHeld(): void {
     assert(this.#tensors !== null, 'a handle is not used after its release');
-  }
-
-  protected discard(binding: Binding, id: TensorId): void {
-    binding.deleteTensor(id);
   }
 }

@@ -5,7 +5,18 @@ import type { Binding, OpAttribute } from './binding.ts';
 export type TensorId = number;
 
 /** `TF_DataType` of TensorFlow's C interface. */
-export const TYPE = { F32: 1, F64: 2, I32: 3, U8: 4, I16: 5, I64: 9, BOOL: 10, BF16: 14, F16: 19 } as const;
+export const TYPE = {
+  F32: 1,
+  F64: 2,
+  I32: 3,
+  U8: 4,
+  I16: 5,
+  I8: 6,
+  I64: 9,
+  BOOL: 10,
+  BF16: 14,
+  F16: 19,
+} as const;
 export type Type = (typeof TYPE)[keyof typeof TYPE];
 
 /** `TF_AttrType` of the same. */
@@ -222,6 +233,20 @@ export class Tensors {
       'All',
       [boolOf('keep_dims', false), typeOf('Tidx', TYPE.I32)],
       [both, this.i32([2], [2, 3])],
+    );
+  }
+
+  /** Columns of `x [rows, columns]`. */
+  gatherColumns(x: TensorId, type: Type, columns: TensorId): TensorId {
+    return this.run(
+      'GatherV2',
+      [
+        typeOf('Tparams', type),
+        typeOf('Tindices', TYPE.I64),
+        typeOf('Taxis', TYPE.I32),
+        intOf('batch_dims', 0),
+      ],
+      [x, columns, this.i32([], [1])],
     );
   }
 

@@ -1,4 +1,4 @@
-import { type FloatDType, toFloat32 } from '@ultramem/checkpoint';
+import { bf16ToF32, type FloatDType, toFloat32 } from '@ultramem/checkpoint';
 
 /** Greatest absolute value so far; infinity once a value appeared that TensorFlow's casts would not widen exactly. */
 export interface ValueSpan {
@@ -39,4 +39,16 @@ function largestHalf(dtype: 'F16' | 'BF16', bytes: Uint8Array): number {
   if (hasDenormal || largest >= infinite) return Number.POSITIVE_INFINITY;
   const stored = new Uint8Array(Uint16Array.of(largest).buffer);
   return toFloat32(dtype, stored)[0];
+}
+
+/** Bound of the values of int8 rows with these bf16 scales; a scale is positive, or 0 where all values are. */
+export function largestInt8(scales: Uint8Array): number {
+  let largest = 0;
+  for (let i = 0; i < scales.length; i += 2) {
+    const scale = Math.abs(bf16ToF32(scales[i] | (scales[i + 1] << 8)));
+    // Not so for NaN either: then the host decides.
+    if (scale !== 0 && !(scale >= 2 ** -126 && scale < 2 ** 120)) return Number.POSITIVE_INFINITY;
+    largest = Math.max(largest, 128 * scale);
+  }
+  return largest;
 }
