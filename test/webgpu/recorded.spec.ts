@@ -12,15 +12,7 @@ import type { Kernels } from '@ultramem/kernels';
 import { createWebgpuKernels } from '@ultramem/kernels-webgpu';
 import { openWebgpuDevice, probeWebgpu, type WebgpuDevice } from '@ultramem/webgpu-device';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import {
-  bytesOf,
-  demoModel,
-  layerFileNames,
-  loadModel,
-  modelNames,
-  readIo,
-  vectors,
-} from '../golden/recorded.ts';
+import { bytesOf, demoModel, layerFileNames, loadModel, readIo, vectors } from '../golden/recorded.ts';
 
 const probe = await probeWebgpu();
 const title = probe.available ? `on ${probe.detail}` : `without an adapter: ${probe.remedy}`;
@@ -48,7 +40,8 @@ describe.skipIf(!probe.available)(`what the PyTorch reference computed, ${title}
     }
   });
 
-  it.each(modelNames())('%s: the recorded hidden states, logits and text', async (name) => {
+  // One small model: a step on a software GPU is slow.
+  it.each(['model_mp'])('%s: the recorded hidden states, logits and text', async (name) => {
     const directory = new URL(`${name}/`, vectors);
     const check = await verifyModel(await loadModel(directory, kernels), readIo(directory), name);
     expect(check).toMatchObject({ ok: true, generatedEqual: true });
@@ -60,7 +53,7 @@ describe.skipIf(!probe.available)(`what the PyTorch reference computed, ${title}
     const check = await verifyModel(model, readIo(demoModel), 'demo-model');
     expect(check).toMatchObject({ ok: true });
     expect(check.maxAbsError).toBeLessThan(1e-4);
-    const tokenIds = Array.from({ length: 12 }, (_, i) => (i * 37) % 200);
+    const tokenIds = Array.from({ length: 6 }, (_, i) => (i * 37) % 200);
     const fresh = () => createKvCache(model.dense.config);
     const whole = await forward(model, { sequences: [{ cache: fresh(), tokenIds }], logits: 'all' });
     const cache = fresh();
