@@ -48,9 +48,9 @@ void GridSelection::begin(const GridShape& shape, size_t head) {
   std::fill_n(start_.begin(), shape.k, 0.0f);
   bent_.resize(shape.k * rank);
   rowMaxima_.resize(shape.k * 16);
-  positions_.resize(shape.k * shape.k + APPEND_SLACK);
-  approximate_.resize(positions_.size());
-  copy_.resize(positions_.size());
+  found_.resize(shape.k * shape.k + APPEND_SLACK);
+  approximate_.resize(found_.size());
+  copy_.resize(found_.size());
 }
 
 // A bound of |the reference's sum of a cell - its f32 approximation|. With S the approximate and s the reference's refined scores,
@@ -118,31 +118,36 @@ bool GridSelection::findCells(const ApproximateSide& rows, const ApproximateSide
     return std::nextafter(static_cast<float>(static_cast<double>(threshold) - 2 * error), -std::numeric_limits<float>::max());
   };
   const float threshold = kernels_->gridThreshold(grid, k, rowMaxima_.data());
-  Cells found{positions_.data(), approximate_.data(), 0};
+  Cells found{found_.data(), approximate_.data(), 0};
   kernels_->gridCells(grid, limitOf(threshold), rowMaxima_.data(), &found);
   std::copy_n(found.score, found.count, copy_.begin());
-  const float limit = limitOf(kernels_->kthLargest(copy_.data(), found.count, k));
-  for (size_t i = 0; i < found.count; i++)
-    if (found.score[i] >= limit) into.push_back(found.position[i]);
+  const float limit = limitOf(kernels_->kthLargest(copy_.data(), found.count, k, threshold));
+  size_t count = into.size();
+  into.resize(count + found.count);
+  for (size_t i = 0; i < found.count; i++) {
+    into[count] = found.cell[i];
+    count += found.score[i] >= limit;
+  }
+  into.resize(count);
   return true;
 }
 
 void GridSelection::evaluate(const uint32_t* cells, size_t cellCount, const ExactSide& rows, const ExactSide& columns) {
-  const size_t k = shape_.k;
   const size_t rank = shape_.rank;
   const size_t coreCount = shape_.coreCount;
   sums_.resize(cellCount);
   if (shape_.cores == nullptr) {
     for (size_t i = 0; i < cellCount; i++)
-      sums_[i] = static_cast<double>(rows.refined[cells[i] / k]) + static_cast<double>(columns.refined[cells[i] % k]);
+      sums_[i] = static_cast<double>(rows.refined[rowOf(cells[i])]) + static_cast<double>(columns.refined[columnOf(cells[i])]);
     return;
   }
   perCore_.resize(cellCount * coreCount);
-  std::vector<double> bent(coreCount * rank);
-  size_t row = k;  // none
+  std::vector<double>& bent = exactBent_;
+  bent.resize(coreCount * rank);
+  size_t row = shape_.k;  // none
   for (size_t i = 0; i < cellCount; i++) {
-    if (cells[i] / k != row) {
-      row = cells[i] / k;
+    if (rowOf(cells[i]) != row) {
+      row = rowOf(cells[i]);
       const float* refined = rows.refined + row * rank;
       for (size_t c = 0; c < coreCount; c++)
         for (size_t s = 0; s < rank; s++) {
@@ -152,7 +157,7 @@ void GridSelection::evaluate(const uint32_t* cells, size_t cellCount, const Exac
           bent[c * rank + s] = sum;
         }
     }
-    const float* refined = columns.refined + (cells[i] - row * k) * rank;
+    const float* refined = columns.refined + columnOf(cells[i]) * rank;
     double sum = 0;
     for (size_t c = 0; c < coreCount; c++) {
       double score = 0;
@@ -176,18 +181,22 @@ void GridSelection::order(const uint32_t* cells, size_t cellCount, const ExactSi
     kernels_->rankByCount(keys_.data(), cellCount, ranks_.data());
     constexpr uint32_t FREE = std::numeric_limits<uint32_t>::max();
     std::fill_n(order_.begin(), k, FREE);
-    for (size_t i = 0; i < cellCount; i++)
-      if (ranks_[i] < k) order_[ranks_[i]] = static_cast<uint32_t>(i);
-    if (std::find(order_.begin(), order_.begin() + static_cast<ptrdiff_t>(k), FREE) == order_.begin() + static_cast<ptrdiff_t>(k)) return;
+    bool shared = false;
+    for (size_t i = 0; i < cellCount; i++) {
+      if (ranks_[i] >= k) continue;
+      shared = shared || order_[ranks_[i]] != FREE;
+      order_[ranks_[i]] = static_cast<uint32_t>(i);
+    }
+    if (!shared) return;
   }
   for (size_t i = 0; i < cellCount; i++) order_[i] = static_cast<uint32_t>(i);
   const auto before = [&](uint32_t i, uint32_t j) {
     if (sums_[i] != sums_[j]) return sums_[i] > sums_[j];
-    const size_t rowI = cells[i] / k;
-    const size_t rowJ = cells[j] / k;
+    const size_t rowI = rowOf(cells[i]);
+    const size_t rowJ = rowOf(cells[j]);
     if (rowI != rowJ) return candidateBefore(rows, rowI, rowJ, shape_.rank);
-    const size_t columnI = cells[i] % k;
-    const size_t columnJ = cells[j] % k;
+    const size_t columnI = columnOf(cells[i]);
+    const size_t columnJ = columnOf(cells[j]);
     return columnI != columnJ && candidateBefore(columns, columnI, columnJ, shape_.rank);
   };
   std::partial_sort(order_.begin(), order_.begin() + static_cast<ptrdiff_t>(k), order_.begin() + static_cast<ptrdiff_t>(cellCount), before);
@@ -206,8 +215,8 @@ void GridSelection::write(const uint32_t* cells, size_t cellCount, const ExactSi
   const size_t coreCount = shape_.coreCount;
   for (size_t j = 0; j < k; j++) {
     const size_t i = order_[j];
-    const size_t row = cells[i] / k;
-    const size_t column = cells[i] - row * k;
+    const size_t row = rowOf(cells[i]);
+    const size_t column = columnOf(cells[i]);
     into.virtualIndex[entry + j] = static_cast<double>(rows.keys[row]) * static_cast<double>(shape_.keyCount) + columns.keys[column];
     into.rankScore[entry + j] = static_cast<float>(sums_[i]);
     if (into.sums != nullptr) into.sums[entry + j] = sums_[i];
@@ -218,7 +227,7 @@ void GridSelection::write(const uint32_t* cells, size_t cellCount, const ExactSi
 
 void GridSelection::chooseFromAll(const ExactSide& rows, const ExactSide& columns, size_t entry, const Winners& into) {
   all_.resize(shape_.k * shape_.k);
-  for (size_t i = 0; i < all_.size(); i++) all_[i] = static_cast<uint32_t>(i);
+  for (size_t i = 0; i < all_.size(); i++) all_[i] = cellOf(i / shape_.k, i % shape_.k);
   evaluate(all_.data(), all_.size(), rows, columns);
   for (double sum : sums_)
     if (std::isnan(sum)) throw NonFiniteScore();

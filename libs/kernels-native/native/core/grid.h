@@ -9,6 +9,11 @@
 
 namespace ultramem {
 
+// A cell of a grid: row a, column b, which are below 65536.
+constexpr uint32_t cellOf(size_t row, size_t column) { return static_cast<uint32_t>(row << 16 | column); }
+constexpr size_t rowOf(uint32_t cell) { return cell >> 16; }
+constexpr size_t columnOf(uint32_t cell) { return cell & 0xffff; }
+
 // A score is NaN: there is no order.
 struct NonFiniteScore : std::runtime_error {
   NonFiniteScore() : std::runtime_error("a score is NaN") {}
@@ -53,7 +58,7 @@ class GridSelection {
   // Prepares for this head of the shape.
   void begin(const GridShape& shape, size_t head);
 
-  // Cells a * k + b that may be among the k best, in ascending order, appended to `into`. False where no bound is known (too
+  // Cells (`cellOf`) that may be among the k best, in ascending order, appended to `into`. False where no bound is known (too
   // large, not finite): every cell may be.
   bool findCells(const ApproximateSide& rows, const ApproximateSide& columns, std::vector<uint32_t>& into);
 
@@ -79,10 +84,11 @@ class GridSelection {
   std::vector<float> start_;      // [columnStride]
   std::vector<float> bent_;       // [k, rank]
   std::vector<float> rowMaxima_;  // [k, 16]
-  std::vector<uint32_t> positions_;
+  std::vector<uint32_t> found_;
   std::vector<float> approximate_;
   std::vector<float> copy_;
   std::vector<uint32_t> all_;
+  std::vector<double> exactBent_;  // [coreCount, rank], of one row
   std::vector<double> perCore_;  // [cells, coreCount]
   std::vector<double> sums_;     // [cells]
   std::vector<float> keys_;

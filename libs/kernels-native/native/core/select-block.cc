@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <limits>
+#include <utility>
 
 namespace ultramem {
 namespace {
@@ -49,6 +49,7 @@ void SelectBlock::begin(const KeyTable& keys, const PackedKeys& packed, const Sc
   grow(start_, tokenCount + 1);
   grow(sureCount_, tokenCount);
   grow(count_, tokenCount);
+  grow(limit_, tokenCount);
   grow(doubtful_, shape_.keyCount + APPEND_SLACK);
   grow(doubtfulUpper_, shape_.keyCount + APPEND_SLACK);
   grow(copy_, shape_.keyCount + APPEND_SLACK);
@@ -92,9 +93,9 @@ void SelectBlock::prepareQueries(size_t at) {
   const size_t group = task_->groupOfHead[head_];
   for (size_t t = 0; t < tokenCount_; t++) {
     const float* q = task_->query + (((firstToken_ + t) * task_->groupCount + group) * SIDES + at) * shape_.width;
-    float* padded = side.query.data() + t * shape_.rowStride();
-    std::memcpy(padded, q, shape_.width * sizeof(float));
-    std::fill(padded + shape_.width, padded + shape_.rowStride(), 0.0f);
+    double* wide = side.query.data() + t * shape_.rowStride();
+    std::copy_n(q, shape_.width, wide);
+    std::fill(wide + shape_.width, wide + shape_.rowStride(), 0.0);
     side.prepared[t] = PreparedQuery{};
     score_->prepare(q, shape_.width, side.bytes.data() + t * bytes, side.words.data() + t * shape_.wordStride(), &side.prepared[t]);
   }
@@ -174,9 +175,13 @@ void SelectBlock::dropDoubtful(size_t token) {
   const size_t start = start_[token];
   const size_t sure = start + sureCount_[token];
   const size_t end = start + count_[token];
+  float lowest = lower_[start];
+  for (size_t i = start + 1; i < sure; i++) lowest = lower_[i] < lowest ? lower_[i] : lowest;
+  limit_[token] = lowest;
   if (sure == end) return;
   std::copy(lower_.begin() + static_cast<ptrdiff_t>(start), lower_.begin() + static_cast<ptrdiff_t>(sure), copy_.begin());
-  const float limit = select_->kthLargest(copy_.data(), sureCount_[token], k_);
+  const float limit = select_->kthLargest(copy_.data(), sureCount_[token], k_, lowest);
+  limit_[token] = limit;
   size_t kept = sure;
   for (size_t i = sure; i < end; i++) {
     keys_[kept] = keys_[i];
@@ -191,7 +196,7 @@ void SelectBlock::chooseKeys(size_t at, size_t token) {
   const size_t count = count_[token];
   counts.lists++;
   std::copy_n(lower_.data() + start, count, copy_.data());
-  const float limit = select_->kthLargest(copy_.data(), count, k_);
+  const float limit = select_->kthLargest(copy_.data(), count, k_, limit_[token]);
   size_t kept = start;
   for (size_t i = start; i < start + count; i++) {
     keys_[kept] = keys_[i];
@@ -199,7 +204,7 @@ void SelectBlock::chooseKeys(size_t at, size_t token) {
     upper_[kept] = upper_[i];
     kept += upper_[i] >= limit;
   }
-  if (kept - start > k_) settle(at, token, start, kept - start);
+  if (kept - start > k_) settle(at, token, start, kept - start, limit);
   uint32_t* keys = side.keys.data() + token * k_;
   std::copy_n(keys_.data() + start, k_, keys);
   std::copy_n(lower_.data() + start, k_, side.lower.data() + token * k_);
@@ -211,11 +216,11 @@ void SelectBlock::chooseKeys(size_t at, size_t token) {
 
 // Of `count` > k entries with bounds, keeps exactly the k best. A key whose lower bound exceeds a number that at most k upper bounds
 // exceed belongs to them: whoever beats it has an upper bound above that number too. The others are scored exactly.
-void SelectBlock::settle(size_t at, size_t token, size_t start, size_t count) {
+void SelectBlock::settle(size_t at, size_t token, size_t start, size_t count, float reached) {
   const PackedList& list = packed_->lists[listOf(at)];
   float* upper = upper_.data() + start;
   std::copy_n(upper, count, copy_.data());
-  float limit = select_->kthLargest(copy_.data(), count, k_);
+  float limit = select_->kthLargest(copy_.data(), count, k_, reached);
   size_t above = 0;
   for (size_t i = 0; i < count; i++) above += upper[i] > limit;
   if (above > k_) {
@@ -232,17 +237,17 @@ void SelectBlock::settle(size_t at, size_t token, size_t start, size_t count) {
   const size_t certain = count - rows_.size();
   counts.ambiguous += rows_.size();
   std::vector<uint32_t>& ambiguous = rows_;
-  exactKeys_.resize(ambiguous.size());
-  exact_.resize(ambiguous.size() * shape_.rank);
+  pairs_.resize(std::max(pairs_.size(), ambiguous.size()));
+  exact_.resize(std::max(exact_.size(), ambiguous.size() * shape_.rank));
   collapsed_.resize(ambiguous.size());
-  for (size_t i = 0; i < ambiguous.size(); i++) exactKeys_[i] = keys_[start + ambiguous[i]];
-  score_->dotExact(table_->rows(listOf(at)), shape_.rowStride(), shape_.rank, exactKeys_.data(), exactKeys_.size(),
-                   sides_[at].query.data() + token * shape_.rowStride(), exact_.data());
+  for (size_t i = 0; i < ambiguous.size(); i++) pairs_[i] = {keys_[start + ambiguous[i]], static_cast<uint32_t>(token)};
+  score_->dotExact(table_->rows(listOf(at)), shape_.rowStride(), shape_.rank, pairs_.data(), ambiguous.size(), sides_[at].query.data(),
+                   exact_.data());
   for (size_t i = 0; i < ambiguous.size(); i++)
     collapsed_[i] = collapse(exact_.data() + i * shape_.rank, list.vector.data(), shape_.rank);
   // Larger first, then the smaller key; those behind the k-th are marked and left out.
   std::sort(order_.begin(), order_.end(), [&](uint32_t i, uint32_t j) {
-    return collapsed_[i] > collapsed_[j] || (collapsed_[i] == collapsed_[j] && exactKeys_[i] < exactKeys_[j]);
+    return collapsed_[i] > collapsed_[j] || (collapsed_[i] == collapsed_[j] && pairs_[i].key < pairs_[j].key);
   });
   for (size_t i = k_ - certain; i < order_.size(); i++) upper[ambiguous[order_[i]]] = -std::numeric_limits<float>::infinity();
   size_t kept = start;
@@ -329,13 +334,16 @@ void SelectBlock::exactKeysOf(size_t at, size_t token, uint32_t* keys, float* re
   const PackedList& list = packed_->lists[listOf(at)];
   const size_t rank = shape_.rank;
   counts.exactLists++;
-  exactKeys_.resize(shape_.keyCount);
-  exact_.resize(shape_.keyCount * rank);
+  pairs_.resize(std::max(pairs_.size(), shape_.keyCount));
+  exact_.resize(std::max(exact_.size(), shape_.keyCount * rank));
   collapsed_.resize(shape_.keyCount);
   order_.resize(shape_.keyCount);
-  for (size_t key = 0; key < shape_.keyCount; key++) exactKeys_[key] = order_[key] = static_cast<uint32_t>(key);
-  score_->dotExact(table_->rows(listOf(at)), shape_.rowStride(), rank, exactKeys_.data(), shape_.keyCount,
-                   sides_[at].query.data() + token * shape_.rowStride(), exact_.data());
+  for (size_t key = 0; key < shape_.keyCount; key++) {
+    order_[key] = static_cast<uint32_t>(key);
+    pairs_[key] = {static_cast<uint32_t>(key), static_cast<uint32_t>(token)};
+  }
+  score_->dotExact(table_->rows(listOf(at)), shape_.rowStride(), rank, pairs_.data(), shape_.keyCount, sides_[at].query.data(),
+                   exact_.data());
   for (size_t key = 0; key < shape_.keyCount; key++) {
     collapsed_[key] = collapse(exact_.data() + key * rank, list.vector.data(), rank);
     if (std::isnan(collapsed_[key])) throw NonFiniteScore();
@@ -380,27 +388,33 @@ void SelectBlock::writeCandidates(size_t at, uint32_t firstKey, uint32_t* index,
   }
 }
 
-// Exact refined scores of the chosen keys that are marked.
+// Exact refined scores of the chosen keys that are marked. Sorted by key: a row that several tokens need comes from memory once.
 void SelectBlock::refineNeeded(size_t at) {
   Side& side = sides_[at];
   const size_t rank = shape_.rank;
-  std::vector<Run> runs = chosenRuns(at);
-  const float* rows = table_->rows(listOf(at));
-  walk(runs, side.keys.data(), rank * shape_.rowStride() * sizeof(float), [&](size_t token, size_t begin, size_t end) {
-    exactKeys_.clear();
-    rows_.clear();
-    for (size_t i = begin; i < end; i++)
-      if (side.needed[i]) {
-        exactKeys_.push_back(side.keys[i]);
-        rows_.push_back(static_cast<uint32_t>(i));
-      }
-    if (rows_.empty()) return;
-    counts.exactKeys += rows_.size();
-    exact_.resize(rows_.size() * rank);
-    score_->dotExact(rows, shape_.rowStride(), rank, exactKeys_.data(), exactKeys_.size(), side.query.data() + token * shape_.rowStride(),
-                     exact_.data());
-    for (size_t i = 0; i < rows_.size(); i++) std::copy_n(exact_.data() + i * rank, rank, side.exact.data() + rows_[i] * rank);
-  });
+  keyStart_.assign(shape_.keyCount + 1, 0);
+  size_t count = 0;
+  for (size_t t = 0; t < tokenCount_; t++)
+    for (size_t i = t * k_; bounded(at, t) && i < (t + 1) * k_; i++) {
+      keyStart_[side.keys[i]] += side.needed[i];
+      count += side.needed[i];
+    }
+  uint32_t start = 0;
+  for (uint32_t& entry : keyStart_) start += std::exchange(entry, start);
+  pairs_.resize(std::max(pairs_.size(), count + 1));
+  rows_.resize(std::max(rows_.size(), count + 1));
+  exact_.resize(std::max(exact_.size(), count * rank));
+  for (size_t t = 0; t < tokenCount_; t++)
+    for (size_t i = t * k_; bounded(at, t) && i < (t + 1) * k_; i++) {
+      if (!side.needed[i]) continue;
+      const uint32_t place = keyStart_[side.keys[i]]++;
+      pairs_[place] = {side.keys[i], static_cast<uint32_t>(t)};
+      rows_[place] = static_cast<uint32_t>(i);
+    }
+  counts.exactKeys += count;
+  score_->dotExact(table_->rows(listOf(at)), shape_.rowStride(), rank, pairs_.data(), count, side.query.data(), exact_.data());
+  for (size_t i = 0; i < count; i++)
+    for (size_t r = 0; r < rank; r++) side.exact[rows_[i] * rank + r] = exact_[i * rank + r];
 }
 
 void SelectBlock::writeWinners(const GridShape& shape, const Winners& into) {
@@ -417,9 +431,8 @@ void SelectBlock::writeWinners(const GridShape& shape, const Winners& into) {
     };
     if (!grid_.findCells(approximate(sides_[0]), approximate(sides_[1]), cells_)) continue;
     for (size_t i = cellStart_[t]; i < cells_.size(); i++) {
-      const size_t row = cells_[i] / k_;
-      sides_[0].needed[t * k_ + row] = 1;
-      sides_[1].needed[t * k_ + cells_[i] - row * k_] = 1;
+      sides_[0].needed[t * k_ + rowOf(cells_[i])] = 1;
+      sides_[1].needed[t * k_ + columnOf(cells_[i])] = 1;
     }
   }
   cellStart_.push_back(cells_.size());

@@ -39,7 +39,7 @@ class SelectBlock {
     size_t end;
   };
   struct Side {
-    std::vector<float> query;       // [tokens, rowStride]
+    std::vector<double> query;      // [tokens, rowStride]
     std::vector<uint8_t> bytes;     // [tokens, queryBytes]
     std::vector<int16_t> words;     // [tokens, wordStride]
     std::vector<PreparedQuery> prepared;
@@ -63,7 +63,7 @@ class SelectBlock {
   void scoreInWords(size_t side, std::vector<Run>& runs);
   void dropDoubtful(size_t token);
   void chooseKeys(size_t side, size_t token);
-  void settle(size_t side, size_t token, size_t start, size_t count);
+  void settle(size_t side, size_t token, size_t start, size_t count, float reached);
   void exactKeysOf(size_t side, size_t token, uint32_t* keys, float* refined);
   void refineNeeded(size_t side);
   void writeExactly(size_t token, const GridShape& shape, const Winners& into);
@@ -94,12 +94,14 @@ class SelectBlock {
   std::vector<size_t> start_;
   std::vector<size_t> sureCount_;
   std::vector<size_t> count_;
+  std::vector<float> limit_;  // a number that at least k lower bounds of the token's survivors reach
   std::vector<uint32_t> doubtful_;
   std::vector<float> doubtfulUpper_;
   std::vector<float> copy_;
   std::vector<int32_t> sums_;
   std::vector<uint32_t> rows_;
-  std::vector<uint32_t> exactKeys_;
+  std::vector<KeyOfToken> pairs_;
+  std::vector<uint32_t> keyStart_;
   std::vector<float> exact_;
   std::vector<double> collapsed_;
   std::vector<uint32_t> order_;

@@ -11,47 +11,30 @@ namespace ultramem {
 namespace {
 
 // Tokens of a block: enough to share gathered rows, few enough that what lies between the stages stays in the cache.
-constexpr size_t BLOCK_TOKENS_MAX = 64;
+constexpr size_t BLOCK_TOKENS_MAX = 128;
 
-// Blocks of the calling thread's computations, one for each part that runs at the same time. They keep their memory.
-SelectBlock& blockOf(std::vector<std::unique_ptr<SelectBlock>>& blocks, size_t at) { return *blocks[at]; }
-
+// Blocks of the calling thread's computations, one for each lane. They keep their memory.
 std::vector<std::unique_ptr<SelectBlock>>& blocksFor(size_t count) {
   thread_local std::vector<std::unique_ptr<SelectBlock>> blocks;
   while (blocks.size() < count) blocks.push_back(std::make_unique<SelectBlock>());
   return blocks;
 }
 
-using Stage = std::function<void(SelectBlock& block, size_t side)>;
+using Step = std::function<void(SelectBlock& block)>;
 
-// Does `onSide` for both sides and then `finish` for every head and block of tokens. Where parts are too few for the threads, the
-// two sides are parts of their own.
-void forBlocks(const KeyTable& keys, const PackedKeys& packed, const ScoreTask& task, Workers& workers, const Stage& onSide,
-               const Stage& finish) {
+// Takes every head and block of tokens through `step`.
+void forBlocks(const KeyTable& keys, const PackedKeys& packed, const ScoreTask& task, Workers& workers, const Step& step) {
   const size_t headCount = keys.shape().headCount;
-  const size_t lanes = workers.lanes();
   if (task.tokenCount == 0) return;
-  const size_t perHead = (lanes + headCount - 1) / headCount;
+  const size_t perHead = (workers.lanes() + headCount - 1) / headCount;
   const size_t blockTokens = std::clamp<size_t>((task.tokenCount + perHead - 1) / perHead, 1, BLOCK_TOKENS_MAX);
   const size_t blocks = (task.tokenCount + blockTokens - 1) / blockTokens;
-  const size_t parts = blocks * headCount;
-  std::vector<std::unique_ptr<SelectBlock>>& memory = blocksFor(std::max(lanes, std::min(parts, lanes)));
-  const auto begin = [&](SelectBlock& block, size_t part) {
+  std::vector<std::unique_ptr<SelectBlock>>& memory = blocksFor(workers.lanes());
+  workers.run(static_cast<uint32_t>(blocks * headCount), [&](uint32_t part, uint32_t lane) {
+    SelectBlock& block = *memory[lane];
     const size_t first = part % blocks * blockTokens;
     block.begin(keys, packed, task, part / blocks, first, std::min(blockTokens, task.tokenCount - first));
-  };
-  if (parts * SIDES <= lanes) {
-    for (size_t part = 0; part < parts; part++) begin(blockOf(memory, part), part);
-    workers.run(static_cast<uint32_t>(parts * SIDES),
-                [&](uint32_t part, uint32_t) { onSide(blockOf(memory, part / SIDES), part % SIDES); });
-    workers.run(static_cast<uint32_t>(parts), [&](uint32_t part, uint32_t) { finish(blockOf(memory, part), 0); });
-    return;
-  }
-  workers.run(static_cast<uint32_t>(parts), [&](uint32_t part, uint32_t lane) {
-    SelectBlock& block = blockOf(memory, lane);
-    begin(block, part);
-    for (size_t side = 0; side < SIDES; side++) onSide(block, side);
-    finish(block, 0);
+    step(block);
   });
 }
 
@@ -59,26 +42,25 @@ void forBlocks(const KeyTable& keys, const PackedKeys& packed, const ScoreTask& 
 
 void scoreKeys(KeyTable& keys, const ScoreTask& task, uint32_t firstKey, uint32_t* index, float* refined, Workers& workers) {
   const std::shared_ptr<const PackedKeys> packed = keys.packed(task.row, task.column, workers);
-  forBlocks(
-      keys, *packed, task, workers,
-      [&](SelectBlock& block, size_t side) {
-        block.findKeys(side);
-        block.writeCandidates(side, firstKey, index, refined);
-      },
-      [](SelectBlock&, size_t) {});
+  forBlocks(keys, *packed, task, workers, [&](SelectBlock& block) {
+    for (size_t side = 0; side < SIDES; side++) {
+      block.findKeys(side);
+      block.writeCandidates(side, firstKey, index, refined);
+    }
+  });
 }
 
 void select(KeyTable& keys, const ScoreTask& task, const float* cores, size_t coreCount, const Winners& into, Workers& workers) {
   const std::shared_ptr<const PackedKeys> packed = keys.packed(task.row, task.column, workers);
   const KeyShape& shape = keys.shape();
   const GridShape grid{shape.headCount, shape.keyCount, shape.rank, task.k, coreCount, cores};
-  forBlocks(
-      keys, *packed, task, workers,
-      [](SelectBlock& block, size_t side) {
-        block.findKeys(side);
-        block.boundRefined(side);
-      },
-      [&](SelectBlock& block, size_t) { block.writeWinners(grid, into); });
+  forBlocks(keys, *packed, task, workers, [&](SelectBlock& block) {
+    for (size_t side = 0; side < SIDES; side++) {
+      block.findKeys(side);
+      block.boundRefined(side);
+    }
+    block.writeWinners(grid, into);
+  });
 }
 
 void selectGrid(const GridShape& shape, const GridTask& task, const Winners& into, Workers& workers) {

@@ -328,6 +328,7 @@ struct Eight {
 };
 ULTRAMEM_INLINE Eight zeros() { return {_mm512_setzero_pd()}; }
 ULTRAMEM_INLINE Eight widen(const float* p) { return {_mm512_cvtps_pd(_mm256_loadu_ps(p))}; }
+ULTRAMEM_INLINE Eight loadEight(const double* p) { return {_mm512_loadu_pd(p)}; }
 ULTRAMEM_INLINE void addProduct(Eight& sum, const Eight& a, const Eight& b) { sum.lanes = _mm512_fmadd_pd(a.lanes, b.lanes, sum.lanes); }
 ULTRAMEM_INLINE float total(const Eight& sum) {
   const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(sum.lanes), _mm512_extractf64x4_pd(sum.lanes, 1));
@@ -340,6 +341,7 @@ struct Eight {
 };
 ULTRAMEM_INLINE Eight zeros() { return {_mm256_setzero_pd(), _mm256_setzero_pd()}; }
 ULTRAMEM_INLINE Eight widen(const float* p) { return {_mm256_cvtps_pd(_mm_loadu_ps(p)), _mm256_cvtps_pd(_mm_loadu_ps(p + 4))}; }
+ULTRAMEM_INLINE Eight loadEight(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
 ULTRAMEM_INLINE void addProduct(Eight& sum, const Eight& a, const Eight& b) {
   sum.low = _mm256_fmadd_pd(a.low, b.low, sum.low);
   sum.high = _mm256_fmadd_pd(a.high, b.high, sum.high);
@@ -359,6 +361,11 @@ ULTRAMEM_INLINE Eight widen(const float* p) {
   for (int i = 0; i < 8; i++) wide.lanes[i] = p[i];
   return wide;
 }
+ULTRAMEM_INLINE Eight loadEight(const double* p) {
+  Eight eight;
+  for (int i = 0; i < 8; i++) eight.lanes[i] = p[i];
+  return eight;
+}
 ULTRAMEM_INLINE void addProduct(Eight& sum, const Eight& a, const Eight& b) {
   for (int i = 0; i < 8; i++) sum.lanes[i] += a.lanes[i] * b.lanes[i];
 }
@@ -368,21 +375,37 @@ ULTRAMEM_INLINE float total(const Eight& sum) {
 }
 #endif
 
-void dotExact(const float* list, size_t rowStride, size_t rank, const uint32_t* keys, size_t count, const float* q, float* refined) {
+constexpr size_t LINE_FLOATS = 16;  // of a cache line
+
+void dotExact(const float* list, size_t rowStride, size_t rank, const KeyOfToken* pairs, size_t count, const double* queries,
+              float* refined) {
   const size_t rowCount = count * rank;
-  // Four rows at once share the widened query; the last four may repeat a row.
+  const float* nextRow[4] = {list, list, list, list};
+  const double* nextQuery[4] = {queries, queries, queries, queries};
+  size_t pair = 0;
+  size_t r = 0;
+  // Rows i .. i + 3 in order; the last four may repeat rows.
+  const auto advance = [&](size_t i) {
+    for (size_t j = 0; j < 4 && i + j < rowCount; j++) {
+      nextRow[j] = list + (pairs[pair].key * rank + r) * rowStride;
+      nextQuery[j] = queries + pairs[pair].token * rowStride;
+      if (++r == rank) r = 0, pair++;
+    }
+  };
+  advance(0);
+  // Four rows at once hide the time of an addition, and the next four, which lie anywhere, are fetched meanwhile.
   for (size_t i = 0; i < rowCount; i += 4) {
-    const float* row[4];
-    for (size_t j = 0; j < 4; j++) {
-      const size_t at = i + j < rowCount ? i + j : i;
-      row[j] = list + (keys[at / rank] * rank + at % rank) * rowStride;
+    const float* row[4] = {nextRow[0], nextRow[1], nextRow[2], nextRow[3]};
+    const double* query[4] = {nextQuery[0], nextQuery[1], nextQuery[2], nextQuery[3]};
+    if (i + 4 < rowCount) {
+      advance(i + 4);
+      for (size_t j = 0; j < 4; j++)
+        for (size_t c = 0; c < rowStride; c += LINE_FLOATS) __builtin_prefetch(nextRow[j] + c);
     }
     Eight sums[4] = {zeros(), zeros(), zeros(), zeros()};
-    for (size_t c = 0; c < rowStride; c += 8) {
-      const Eight query = widen(q + c);
+    for (size_t c = 0; c < rowStride; c += 8)
 #pragma GCC unroll 4
-      for (size_t j = 0; j < 4; j++) addProduct(sums[j], widen(row[j] + c), query);
-    }
+      for (size_t j = 0; j < 4; j++) addProduct(sums[j], widen(row[j] + c), loadEight(query[j] + c));
     for (size_t j = 0; j < 4 && i + j < rowCount; j++) refined[i + j] = total(sums[j]);
   }
 }

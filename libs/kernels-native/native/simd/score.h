@@ -19,6 +19,11 @@ struct PreparedQuery {
   bool bounded;  // false where q is 0, not finite, very small or very large: nothing is known then
 };
 
+struct KeyOfToken {
+  uint32_t key;
+  uint32_t token;
+};
+
 // Some tokens' queries against all panels of one list.
 struct PanelScores {
   const uint8_t* panels;  // PackedList::panels
@@ -40,9 +45,9 @@ struct ScoreKernels {
   void (*scorePanels)(const PanelScores& task);
   // sums[i] = words of row rows[i] times q; wordStride is a multiple of 32.
   void (*dotWords)(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums);
-  // refined[i, r] = rows of key keys[i] times q, in f64 in the order of the reference's `dot`, rounded to f32. `q` is padded with
-  // zeros to rowStride, a multiple of 8.
-  void (*dotExact)(const float* list, size_t rowStride, size_t rank, const uint32_t* keys, size_t count, const float* q,
+  // refined[i, r] = row r of key pairs[i].key times the query of token pairs[i].token, in f64 in the order of the reference's `dot`,
+  // rounded to f32. `list` is [keys, rank, rowStride], `queries` [tokens, rowStride], padded with zeros to a multiple of 8.
+  void (*dotExact)(const float* list, size_t rowStride, size_t rank, const KeyOfToken* pairs, size_t count, const double* queries,
                    float* refined);
 };
 

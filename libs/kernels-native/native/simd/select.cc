@@ -68,21 +68,14 @@ ULTRAMEM_INLINE uint32_t countReaching(const float* x, size_t vectors, float lim
   return count;
 }
 
-// The largest number found that at least k elements of whole vectors reach, stopping at the first that at most k + slack reach;
-// LOWEST where fewer than k are finite. -infinity is padding. The number is always one that was counted, so ties, infinities and
-// rounding in the search cost tightness, never correctness.
-float search(const float* x, size_t vectors, size_t k, size_t slack) {
-  Vec lows = splat(INFINITE);
+// The largest number found that at least k elements of whole vectors reach, stopping at the first that at most k + slack reach.
+// At least k reach `low`. The number is always one that was counted, so ties and rounding in the search cost tightness, never
+// correctness.
+float search(const float* x, size_t vectors, size_t k, size_t slack, float low) {
   Vec highs = splat(-INFINITE);
-  for (size_t i = 0; i < vectors; i++) {
-    const Vec v = load(x + i * WIDTH);
-    lows = min(whereLess(v, splat(LOWEST), splat(INFINITE), v), lows);
-    highs = max(v, highs);
-  }
-  float low = smallestLane(lows);
+  for (size_t i = 0; i < vectors; i++) highs = max(load(x + i * WIDTH), highs);
   float high = largestLane(highs);
   uint32_t reachLow = countReaching(x, vectors, low);
-  if (reachLow < k) return LOWEST;
   if (reachLow <= k + slack || !(high > low)) return low;
   uint32_t reachHigh = countReaching(x, vectors, high);
   if (reachHigh >= k) return high;
@@ -111,6 +104,17 @@ float search(const float* x, size_t vectors, size_t k, size_t slack) {
   return low;
 }
 
+// As `search`, among all; LOWEST where fewer than k are finite. -infinity is padding.
+float searchFromLowest(const float* x, size_t vectors, size_t k, size_t slack) {
+  Vec lows = splat(INFINITE);
+  for (size_t i = 0; i < vectors; i++) {
+    const Vec v = load(x + i * WIDTH);
+    lows = min(whereLess(v, splat(LOWEST), splat(INFINITE), v), lows);
+  }
+  const float low = smallestLane(lows);
+  return countReaching(x, vectors, low) < k ? LOWEST : search(x, vectors, k, slack, low);
+}
+
 void panelErrors(const float* residuals, const float* norms, float norm, float residual, size_t count, float* errors) {
   for (size_t i = 0; i < count; i += WIDTH)
     store(errors + i, fma(load(residuals + i), splat(norm), mul(load(norms + i), splat(residual))));
@@ -137,7 +141,7 @@ float threshold(const BoundedScores& scores, size_t k) {
       largest = max(sub(load(scores.scores + next * WIDTH), splat(scores.errors[next / PER_PANEL])), largest);
     store(maxima + group * WIDTH, largest);
   }
-  return search(maxima, groups, k, slackOf(k));
+  return searchFromLowest(maxima, groups, k, slackOf(k));
 }
 
 void survivors(const BoundedScores& scores, float threshold, Survivors* into) {
@@ -170,9 +174,9 @@ void survivors(const BoundedScores& scores, float threshold, Survivors* into) {
   into->doubtfulCount = static_cast<size_t>(doubtful - into->doubtful);
 }
 
-float kthLargest(float* x, size_t n, size_t k) {
+float kthLargest(float* x, size_t n, size_t k, float low) {
   for (int i = 0; i < WIDTH; i++) x[n + i] = -INFINITE;
-  return search(x, (n + WIDTH - 1) / WIDTH, k, 0);
+  return search(x, (n + WIDTH - 1) / WIDTH, k, 0, low);
 }
 
 void boundScores(const float* bounds, const uint32_t* rows, const int32_t* sums, size_t count, float scale, float norm, float residual,
@@ -214,7 +218,7 @@ float gridThresholdOf(const Grid& grid, size_t k, float* rowMaxima) {
     }
     store(maxima + group * WIDTH, groupLargest);
   }
-  return search(maxima, groups, k, slackOf(k));
+  return searchFromLowest(maxima, groups, k, slackOf(k));
 }
 
 float gridThreshold(const Grid& grid, size_t k, float* rowMaxima) {
@@ -236,8 +240,7 @@ void gridCellsOf(const Grid& grid, float threshold, const float* rowMaxima, Cell
     for (size_t b = 0; b < padded; b += WIDTH) {
       const Vec score = gridVector<RANK>(grid, bent, padded, b);
       const Mask mask = reaches(score, limit);
-      if (mask == 0) continue;
-      appendIds(into->position + count, mask, static_cast<uint32_t>(row * grid.columns + b));
+      appendIds(into->cell + count, mask, static_cast<uint32_t>(row << 16 | b));
       appendValues(into->score + count, mask, score);
       count += bitCount(mask);
     }

@@ -37,7 +37,7 @@ struct Grid {
 };
 
 struct Cells {
-  uint32_t* position;  // a * columns + b, ascending
+  uint32_t* cell;  // a << 16 | b, ascending
   float* score;
   size_t count;
 };
@@ -52,9 +52,8 @@ struct SelectKernels {
   // Appends to both lists, which have room for all keys and APPEND_SLACK.
   void (*survivors)(const BoundedScores& scores, float threshold, Survivors* into);
   // The largest number found that at least k of the n reach: the k-th largest unless several are equal or next to each other.
-  // x has room for 16 elements behind its end, which are overwritten.
-  float (*kthLargest)(float* x, size_t n, size_t k);
-  // As `kthLargest` of scores a - error, for sums of whole numbers: bounds[i] = sums[i] scale[rows[i]] query scale -+ error.
+  // At least k reach `low`, where the search begins. x has room for 16 elements behind its end, which are overwritten.
+  float (*kthLargest)(float* x, size_t n, size_t k, float low);
   // Writes lower and upper bounds of the scores that the whole numbers of `dotWords` give. `bounds` are RowBound.
   void (*boundScores)(const float* bounds, const uint32_t* rows, const int32_t* sums, size_t count, float scale, float norm,
                       float residual, float* lower, float* upper);
