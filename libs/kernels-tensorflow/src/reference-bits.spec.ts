@@ -1,16 +1,14 @@
 import type { DType } from '@ultramem/checkpoint';
-import { createRandom } from '@ultramem/environment';
 import { createReferenceKernels, type Kernels, memoryTensor, type PoolRequest } from '@ultramem/kernels';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { numbers } from '../test/numbers.ts';
 import { whyAbsent } from './binding.ts';
 import { createTensorflowKernels } from './tensorflow-kernels.ts';
 
 const absent = whyAbsent();
 /** As `gpu:0`, to run these cases on a graphics card. */
 const device = process.env.ULTRAMEM_TENSORFLOW_DEVICE ?? 'cpu';
-const random = createRandom(5);
-const normals = (length: number, scale = 1) => Float32Array.from({ length }, () => scale * random.normal());
-const below = (limit: number) => random.uint32() % limit;
+const { below, normals } = numbers(5);
 
 /**
  * Numbers whose products are huge, cancel each other and leave a rest that the order of the sum decides about: with any other order than

@@ -1,6 +1,6 @@
-import { createRandom } from '@ultramem/environment';
 import { type Kernels, memoryTensor } from '@ultramem/kernels';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { numbers } from '../test/numbers.ts';
 import { type Binding, loadBinding, whyAbsent } from './binding.ts';
 import { createTensorflowKernels } from './tensorflow-kernels.ts';
 import { TYPE, withTensors } from './tensors.ts';
@@ -14,8 +14,7 @@ const LOOKUPS = 10_000;
 describe.skipIf(absent !== null)(
   `what TensorFlow keeps${absent === null ? '' : ` (skipped: ${absent.remedy})`}`,
   () => {
-    const random = createRandom(8);
-    const normals = (length: number) => Float32Array.from({ length }, () => random.normal());
+    const { normals } = numbers(8);
     let kernels: Kernels;
     let binding: Binding;
     beforeAll(async () => {

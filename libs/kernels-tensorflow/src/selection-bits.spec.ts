@@ -1,6 +1,6 @@
-import { createRandom } from '@ultramem/environment';
 import { createReferenceKernels, type Kernels, memoryTensor, type SelectRequest } from '@ultramem/kernels';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { numbers } from '../test/numbers.ts';
 import { whyAbsent } from './binding.ts';
 import { createTensorflowKernels } from './tensorflow-kernels.ts';
 
@@ -74,8 +74,7 @@ describe.skipIf(absent !== null)(
 
 function inputs(setup: Setup): { keys: Float32Array; request: SelectRequest } {
   const { keyCount, width, rank, k, tokenCount, scale = 1 } = setup;
-  const random = createRandom(12);
-  const normals = (length: number, size = 1) => Float32Array.from({ length }, () => size * random.normal());
+  const { below, normal, normals } = numbers(12);
   const keys = normals(HEADS * SIDES * keyCount * width * rank, scale);
   const query = normals(tokenCount * GROUPS * SIDES * width, scale);
   const at = (key: number, c: number, r: number) => (key * width + c) * rank + r;
@@ -83,16 +82,16 @@ function inputs(setup: Setup): { keys: Float32Array; request: SelectRequest } {
     for (let r = 0; r < rank; r++)
       if (setup.keys === 'cancelling')
         for (let c = 0; c + 1 < width; c += 5) {
-          const huge = 2 ** (20 + (random.uint32() % 8)) * (1 + (random.uint32() % 1024) / 1024);
+          const huge = 2 ** (20 + below(8)) * (1 + below(1024) / 1024);
           keys[at(key, c, r)] = huge;
           keys[at(key, c + 1, r)] = -huge;
         }
       else if (setup.keys === 'nearly equal')
         for (let c = 0; c < width; c++)
-          keys[at(key, c, r)] = c % 7 === 0 ? 1e-8 * random.normal() : ((key % 9) + c + r) / 16;
+          keys[at(key, c, r)] = c % 7 === 0 ? 1e-8 * normal() : ((key % 9) + c + r) / 16;
       else if (setup.keys === 'opposite ranks' && r > 0)
         for (let c = 0; c < width; c++)
-          keys[at(key, c, r)] = (-keys[at(key, c, 0)] / OPPOSITE) * (1 + 2 ** -22 * random.normal());
+          keys[at(key, c, r)] = (-keys[at(key, c, 0)] / OPPOSITE) * (1 + 2 ** -22 * normal());
   if (setup.keys === 'cancelling') query.fill(1);
   // What is left of opposite ranks is smaller than the rounding of each.
   const opposite = Float32Array.from({ length: HEADS * rank }, (_, i) => (i % rank === 0 ? 1 : OPPOSITE));
