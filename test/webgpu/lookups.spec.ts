@@ -34,6 +34,30 @@ describe.skipIf(!probe.available)(`lookups ${title}`, () => {
     },
   );
 
+  it('tell twins apart whose order is lost in the rounding of the device', async () => {
+    const [keyCount, width, tokenCount] = [80, 200, 40];
+    const floats = normals(1, 2 * keyCount * width);
+    // Each second key is its neighbour with every feature moved by a bit or two.
+    for (let at = 0; at < floats.length; at++)
+      if (Math.floor(at / width) % 2 === 1) floats[at] = floats[at - width] * (1 + ((at % 5) - 2) * 2 ** -24);
+    const keys = memoryTensor('keys', 'F32', [1, 2, keyCount, width], floats);
+    const ones = Float32Array.of(1);
+    const request = {
+      ...{
+        query: normals(2, tokenCount * 2 * width),
+        tokenCount,
+        groupCount: 1,
+        groupOfHead: Uint32Array.of(0),
+      },
+      ...{ collapse: { row: ones, column: ones }, k: 5 }, // odd: the last one's twin is left out
+    };
+    const whole = { start: 0, end: keyCount };
+    const own = await kernels.loadKeys(keys, whole, null);
+    const theirs = await reference.loadKeys(keys, whole, null);
+    expect(await kernels.scoreKeys(own, request)).toEqual(await reference.scoreKeys(theirs, request));
+    own.release();
+  });
+
   it('side by side and with other vectors u and v do not disturb each other', async () => {
     const { keys, whole, request } = selection(5);
     const own = await kernels.loadKeys(keys, whole, null);
