@@ -1,3 +1,4 @@
+import type { CancelSignal } from '@ultramem/transport';
 import { describe, expect, it } from 'vitest';
 import { fanOut } from './fan-out.ts';
 
@@ -59,5 +60,27 @@ describe('fanOut', () => {
     ]);
     await expect(results).rejects.toThrow('over');
     expect(told).toBe(10);
+  });
+
+  it('is given up with the one that it is part of', async () => {
+    const waiting = (signal: CancelSignal) =>
+      new Promise<never>((_, reject) =>
+        signal.addEventListener('abort', () => reject(new Error('given up'))),
+      );
+    const log: string[] = [];
+    const results = fanOut([
+      (signal) => fanOut([waiting, waiting], signal).catch((error: Error) => void log.push(error.message)),
+      async (signal) => {
+        await fanOut([async () => 'soon over'], signal);
+        throw new Error('first');
+      },
+    ]);
+    await expect(results).rejects.toThrow('first');
+    expect(log).toEqual(['given up']);
+    await fanOut([
+      async (signal) => {
+        await expect(fanOut([async ({ aborted }) => aborted], signal)).resolves.toEqual([false]);
+      },
+    ]);
   });
 });
