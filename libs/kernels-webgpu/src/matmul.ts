@@ -7,6 +7,9 @@ import { type DeviceTable, loadTable } from './device-table.ts';
 import type { Gpu } from './gpu.ts';
 import { doubtBelow, isDoubtful, spanOf } from './span.ts';
 
+/** Inputs or results of one command list. */
+const JOB_BYTES_MAX = 64 * 2 ** 20;
+
 /** A dense weight on the device, in its stored width. */
 export class WebgpuMatrix implements Matrix {
   readonly rows: number;
@@ -53,6 +56,15 @@ export async function matmul(
   assert(bias === null || bias.length === rows, 'a bias has one entry per weight row');
   const result = new Float32Array(rowCount * rows);
   if (rowCount === 0) return result;
+  const rowsMax = Math.max(1, Math.floor(JOB_BYTES_MAX / 4 / Math.max(rows, columns)));
+  if (rowCount > rowsMax) {
+    for (let first = 0; first < rowCount; first += rowsMax) {
+      const end = Math.min(rowCount, first + rowsMax);
+      const some = x.subarray(first * columns, end * columns);
+      result.set(await matmul(gpu, handle, some, end - first, bias), first * rows);
+    }
+    return result;
+  }
   const pipelines = await productPipelines(gpu, table.dtype);
   await gpu.job(async (job) => {
     const input = job.upload(x);
