@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What the tests use beside Node and npm, where it is missing: a compiler for the native kernels and for TensorFlow's binding, pip for
+# TensorFlow's libraries, Chromium for the browser worker and for its software GPU.
+set -euo pipefail
+missing=()
+command -v g++ >/dev/null || missing+=(g++)
+python3 -m pip --version >/dev/null 2>&1 || missing+=(python3 python3-pip)
+[ -e /usr/lib/chromium/vk_swiftshader_icd.json ] || missing+=(chromium)
+((${#missing[@]} == 0)) && exit 0
+as_root=()
+[ "$(id -u)" = 0 ] || as_root=(sudo)
+"${as_root[@]}" apt-get update
+DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y --no-install-recommends "${missing[@]}"
