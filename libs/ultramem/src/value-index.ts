@@ -55,11 +55,12 @@ export function parseShuffleIndex(
   assert(stored.length === length, 'the shape of the shuffle was checked with the header');
   const shuffle = length < 2 ** 32 ? new Uint32Array(length) : new Float64Array(length);
   const seen = new Uint8Array(Math.ceil(length / 8));
+  const words = new Uint32Array(stored.buffer, stored.byteOffset, 2 * length); // little-endian; a BigInt for each takes four times as long
   for (let i = 0; i < length; i++) {
-    const target = Number(stored[i]);
+    const target = words[2 * i + 1] === 0 ? words[2 * i] : Number(stored[i]);
     const inside = target >= 0 && target < length;
     const bit = 1 << (target & 7);
-    const byte = Math.floor(target / 8);
+    const byte = length < 2 ** 31 ? target >> 3 : Math.floor(target / 8);
     if (!inside || (seen[byte] & bit) !== 0)
       throw new OperatingError(
         'CHECKPOINT_INVALID',
