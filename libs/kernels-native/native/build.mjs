@@ -26,6 +26,7 @@ export const COMMON_FLAGS = [
   ...['-std=c++20', '-pthread', '-ffp-contract=off', '-fno-math-errno'],
   // g++ 12 finds its own AVX-512 headers uninitialised, and notes how old compilers passed vectors.
   ...['-Wall', '-Wextra', '-Wno-maybe-uninitialized', '-Wno-uninitialized', '-Wno-psabi'],
+  '-Wno-unknown-warning-option',
 ];
 /** Flags of each instruction set. `core/isa.cc` asks the machine for every feature named here. */
 export const ISA_FLAGS =

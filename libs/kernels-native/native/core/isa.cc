@@ -1,5 +1,9 @@
 #include "core/isa.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -8,6 +12,16 @@
 namespace ultramem {
 namespace {
 
+#if defined(__x86_64__)
+// clang's __builtin_cpu_supports does not know these two.
+bool hasF16cAndLzcnt() {
+  unsigned a, b, c, d;
+  const bool f16c = __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+  const bool lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
+  return f16c && lzcnt;
+}
+#endif
+
 // The plainest first, the best last.
 std::vector<Isa> runnable() {
   std::vector<Isa> sets{Isa::scalar};
@@ -15,8 +29,7 @@ std::vector<Isa> runnable() {
   __builtin_cpu_init();
   // Every flag of native/build.mjs is asked for: machines exist that have AVX2 and lack FMA.
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
-                    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("f16c") &&
-                    __builtin_cpu_supports("lzcnt");
+                    __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt") && hasF16cAndLzcnt();
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("avx512vnni");
