@@ -2,6 +2,7 @@ import { runProgram } from '@ultramem/command-line';
 import { coordinatorCommand } from '@ultramem/coordinator-app';
 import { workerCommand } from '@ultramem/worker-app';
 import { Command } from 'commander';
+import { convertCommand } from './commands/convert.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { generateCommand } from './commands/generate.ts';
 import { inspectCommand } from './commands/inspect.ts';
@@ -26,6 +27,7 @@ const commands = [
   planCommand(),
   inspectCommand(),
   synthCommand(),
+  convertCommand(),
   doctorCommand(),
 ];
 for (const command of commands) program.addCommand(command);

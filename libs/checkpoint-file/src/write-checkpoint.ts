@@ -7,7 +7,8 @@ import { fileSink, type WriteProgress } from './file-sink.ts';
 import { diskFull, type WriteTarget, writing } from './writing.ts';
 
 /**
- * Writes a checkpoint directory: `config.json`, and `model.safetensors` of `modelBytes` bytes from `writeModel`. Everything
+ * Writes a checkpoint directory: `config.json`, `model.safetensors` of `modelBytes` bytes from `writeModel`, and `texts` beside them
+ * (a tokenizer). Everything
  * goes to a temporary directory beside `path`, which is renamed when complete and removed when anything fails, so that
  * `path` never holds half a checkpoint.
  *
@@ -16,10 +17,15 @@ import { diskFull, type WriteTarget, writing } from './writing.ts';
  */
 export async function writeCheckpoint(
   path: string,
-  checkpoint: { configText: string; modelBytes: number; writeModel: (sink: ByteSink) => Promise<void> },
+  checkpoint: {
+    configText: string;
+    modelBytes: number;
+    writeModel: (sink: ByteSink) => Promise<void>;
+    texts?: ReadonlyMap<string, string>;
+  },
   onProgress?: WriteProgress,
 ): Promise<void> {
-  const { configText, modelBytes, writeModel } = checkpoint;
+  const { configText, modelBytes, writeModel, texts = new Map() } = checkpoint;
   const place = resolve(path);
   const target: WriteTarget = {
     name: path,
@@ -39,7 +45,8 @@ export async function writeCheckpoint(
   try {
     if ((await target.freeBytes()) < modelBytes) throw await diskFull(target);
     await writing(target, () => mkdir(complete));
-    await writing(target, () => writeFile(join(complete, 'config.json'), configText));
+    for (const [file, text] of [['config.json', configText] as const, ...texts])
+      await writing(target, () => writeFile(join(complete, file), text));
     const handle = await writing(target, () => open(join(complete, 'model.safetensors'), 'wx'));
     try {
       await writeModel(fileSink(handle, target, onProgress));

@@ -1,5 +1,6 @@
 export type { ByteSink } from './byte-sink.ts';
 export type { ByteSource, CheckpointDirectory } from './byte-source.ts';
+export { type Conversion, convertedConfig, convertTables } from './convert-tables.ts';
 export {
   bf16ToF32,
   FLOAT_DTYPES,

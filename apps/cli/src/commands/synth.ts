@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { type SynthOptions, synthByteCount, synthCheckpoint } from '@ultramem/checkpoint';
-import { fileDirectory, writeCheckpoint } from '@ultramem/checkpoint-file';
-import { startProgress, wholeNumber } from '@ultramem/command-line';
+import { fileDirectory } from '@ultramem/checkpoint-file';
+import { wholeNumber } from '@ultramem/command-line';
 import { OperatingError } from '@ultramem/invariant';
 import { formatBytes } from '@ultramem/planner';
 import { memoryGeometry, parseModelConfig } from '@ultramem/ultramem';
 import { Command, Option } from 'commander';
+import { writeModel } from '../write-model.ts';
 import { configOfFlags, configOfJson, type ShapeFlags } from './synth-config.ts';
 
 interface SynthFlags extends ShapeFlags {
@@ -99,32 +100,11 @@ function parseJson(name: string, text: string): unknown {
 }
 
 async function write(path: string, config: Record<string, unknown>, options: SynthOptions): Promise<void> {
-  const modelBytes = synthByteCount(config, options.dtype);
-  const progress = startProgress('writing', modelBytes, formatBytes);
-  let stoppedBy: string | null = null;
-  const stop = (signal: NodeJS.Signals): void => {
-    stoppedBy = signal;
-  };
-  process.once('SIGINT', stop).once('SIGTERM', stop);
-  const checkpoint = {
+  await writeModel(path, {
     configText: `${JSON.stringify(config, null, 2)}\n`,
-    modelBytes,
-    writeModel: (sink: Parameters<typeof synthCheckpoint>[2]) => synthCheckpoint(config, options, sink),
-  };
-  try {
-    await writeCheckpoint(path, checkpoint, (writtenBytes) => {
-      progress.update(writtenBytes);
-      // Thrown here it goes the way of every failed write, on which the half-written file is removed.
-      if (stoppedBy !== null)
-        throw new OperatingError(
-          'CANCELLED',
-          `${path} was not finished (${stoppedBy}); expected to write ${modelBytes} bytes; what was written is removed, run it again`,
-        );
-    });
-  } finally {
-    progress.stop();
-    process.off('SIGINT', stop).off('SIGTERM', stop);
-  }
+    modelBytes: synthByteCount(config, options.dtype),
+    writeModel: (sink) => synthCheckpoint(config, options, sink),
+  });
 }
 
 /** What `synth --json` prints. */
