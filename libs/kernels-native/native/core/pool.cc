@@ -47,6 +47,7 @@ size_t rowsFar(const ValueTable& table) {
 // Into the second cache. The last byte may lie on a line of its own.
 void prefetchFar(const ValueTable& table, const uint8_t* row) {
   const size_t bytes = table.elementSpan();
+  if (bytes == 0) return;
   for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at, 0, 2);
   __builtin_prefetch(row + bytes - 1, 0, 2);
   if (table.scaleOffset() >= bytes) __builtin_prefetch(row + table.scaleOffset(), 0, 2);
@@ -108,14 +109,20 @@ class Pooling {
     size_t end;
   };
 
+  // [entries from `firstEntry` on, coreCount]
+  struct Weights {
+    const float* values;
+    size_t firstEntry;
+  };
+
   void runChunk(size_t tokenBegin, size_t tokenEnd) {
     const size_t entryBegin = request_.entries.entryStart[tokenBegin];
     const size_t entryEnd = request_.entries.entryStart[tokenEnd];
     orderByBlock(tokenBegin, tokenEnd);
-    const float* weights = weights_;
+    Weights weights{weights_, 0};
     if (gatesHere_) {
       gate(tokenBegin, tokenEnd);
-      weights = gated_.data() - entryBegin * request_.coreCount;
+      weights = {gated_.data(), entryBegin};
     }
     for (size_t i = 0; i < std::min(far_, entryEnd - entryBegin); i++) prefetchFar(table_, rowOf(i));
     size_t run = 0;
@@ -149,7 +156,7 @@ class Pooling {
 
   const uint8_t* rowOf(size_t ordered) const { return table_.row(request_.entries.slot[order_[ordered]]); }
 
-  void poolRun(const Run& run, size_t token, uint32_t block, const float* weights) {
+  void poolRun(const Run& run, size_t token, uint32_t block, const Weights& weights) {
     double* sums = sums_.as<double>();
     std::fill(sums, sums + width_, 0.0);
     for (size_t i = run.begin; i < run.end; i += ROW_GROUP)
@@ -159,7 +166,7 @@ class Pooling {
   }
 
   // Adds rows `first .. first + count - 1` of the order, each core's columns with its weight.
-  void addGroup(size_t first, size_t count, const float* weights) {
+  void addGroup(size_t first, size_t count, const Weights& weights) {
     const TableShape& shape = table_.shape();
     const bool scaled = shape.dtype == ValueDtype::int8Block64;
     const size_t part = shape.fullWidth / request_.coreCount;
@@ -168,7 +175,7 @@ class Pooling {
     const float* weight[ROW_GROUP];
     for (size_t r = 0; r < count; r++) {
       row[r] = rowOf(first + r);
-      weight[r] = weights + static_cast<size_t>(order_[first + r]) * request_.coreCount;
+      weight[r] = weights.values + (order_[first + r] - weights.firstEntry) * request_.coreCount;
       ahead[r] = rowOf(std::min(first + r + NEAR_ROWS, order_.size() - 1));
       if (first + r + far_ < order_.size()) prefetchFar(table_, rowOf(first + r + far_));
     }
