@@ -10,6 +10,7 @@ import {
 import { assert } from '@ultramem/invariant';
 import { type CollapseVectors, type Range, rangeLength, SIDES } from '@ultramem/ultramem';
 import type { Kernels, KeyTable, ValueTable } from './kernels.ts';
+import { createLoadProgress } from './load-progress.ts';
 
 /** What a process holds of the memory of a model: some key rows and a rectangle of the value tables, for every memory layer. */
 export interface MemoryTables {
@@ -43,15 +44,12 @@ export async function loadMemoryTables(
   const release = (): void => {
     for (const handle of held) handle.release();
   };
-  let readBytes = 0;
-  let heldBytes = 0; // of tables that are there
-  const totalBytes = storedBytes(checkpoint, part);
+  const progress = createLoadProgress(storedBytes(checkpoint, part), onProgress);
   const source = (name: string): TensorSource => {
     const tensor = checkpoint.tensor(name);
     const read = async (first: number, byteCount: number) => {
       const bytes = await tensor.read(first, byteCount);
-      readBytes += byteCount;
-      onProgress(Math.min(readBytes, totalBytes), totalBytes);
+      progress.read(byteCount);
       return bytes;
     };
     return { ...tensor, read };
@@ -63,12 +61,7 @@ export async function loadMemoryTables(
     const handle = await loading;
     held.push(handle);
     residentBytes += handle.residentBytes;
-    heldBytes += storedBytes;
-    // A table that is mapped is there without a read.
-    if (heldBytes > readBytes) {
-      readBytes = heldBytes;
-      onProgress(readBytes, totalBytes);
-    }
+    progress.held(storedBytes);
     return handle;
   };
   const holdTable = (name: string, rows: Range, columns: Range): Promise<ValueTable> =>
