@@ -37,3 +37,10 @@ it('ultramem without a model says what is missing', () => {
   assert.equal(status, 1);
   assert.match(stderr, /^error CHECKPOINT_NOT_FOUND: .+; .+; .+$/m);
 });
+
+const hasCompiler = spawnSync('g++', ['--version']).status === 0;
+it('the installation built the native kernels', { skip: !hasCompiler && 'no g++ here' }, () => {
+  const { findings } = JSON.parse(ultramem('doctor', '--json').stdout);
+  const native = findings.find(({ what }) => what === 'native');
+  assert.match(native.text, /threads?$/, JSON.stringify(native));
+});
