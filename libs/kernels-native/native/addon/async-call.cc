@@ -11,14 +11,10 @@ namespace {
 constexpr double ALONE_NS = 30'000;
 // The longest that the JS thread is held at once, roughly. Handing over and settling a promise takes a tenth of it.
 constexpr double AT_ONCE_NS = 400'000;
-// What the JS thread does at once between two turns of its event loop. A chain of awaits on finished work never returns to the loop
-// by itself: sockets would starve, so the next call goes the slow way, which ends in a turn.
-constexpr std::chrono::milliseconds PER_TURN{2};
-
 struct Job {
   std::function<void(Workers&)> work;
   napi_deferred deferred;
-  napi_ref kept;
+  napi_ref kept = nullptr;  // the arguments of the call
   bool failed = false;
   Refusal refusal{""};
 };
@@ -79,7 +75,7 @@ std::shared_ptr<Engine> Engine::create(napi_env env, uint32_t threads) {
     Engine& engine = *static_cast<Engine*>(context);
     engine.sinceTurn_ = {};
     if (--engine.state_->pending == 0) napi_unref_threadsafe_function(env, engine.state_->settle);
-    napi_delete_reference(env, job->kept);
+    if (job->kept != nullptr) napi_delete_reference(env, job->kept);
     if (job->failed) {
       napi_reject_deferred(env, job->deferred, errorOf(env, job->refusal));
     } else {
@@ -104,7 +100,6 @@ uint32_t Engine::lanes() const { return state_->workers.lanes(); }
 
 Workers* Engine::workersAtOnce(double estimatedNs) {
   require(!state_->stopped, "the kernels are used after close");
-  if (sinceTurn_ > PER_TURN) return nullptr;
   if (estimatedNs <= ALONE_NS) return &alone_;
   // With nothing pending the engine's thread sleeps, and the helpers are free.
   if (state_->pending == 0 && estimatedNs <= AT_ONCE_NS * lanes()) return &state_->workers;
@@ -130,6 +125,16 @@ napi_value Engine::queue(Arguments& arguments, std::function<void(Workers&)> wor
     state.jobs.push_back(std::move(job));
   }
   state.wake.notify_one();
+  return promise;
+}
+
+napi_value Engine::nextTurn(napi_env env) {
+  State& state = *state_;
+  auto job = std::make_unique<Job>();
+  napi_value promise;
+  check(napi_create_promise(env, &job->deferred, &promise));
+  if (state.pending++ == 0) check(napi_ref_threadsafe_function(env, state.settle));
+  check(napi_call_threadsafe_function(state.settle, job.release(), napi_tsfn_nonblocking));
   return promise;
 }
 

@@ -22,7 +22,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
 
   uint32_t lanes() const;
 
-  // Does `work(Workers&)` now, and returns undefined; or later, and returns a promise of undefined. `estimatedNs` is the time the
+  // Does `work(Workers&)` now, and returns undefined (or a promise, where the event loop has to turn); or later, and returns a promise. `estimatedNs` is the time the
   // work would take one thread, roughly: a multiply-add of f32 is about 1/64 of it, a byte from memory about 1/10.
   //
   // Before this call the binding has read all arguments and checked them. Until the promise settles their arrays and handles are
@@ -34,7 +34,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
     const auto begin = std::chrono::steady_clock::now();
     work(*workers);
     sinceTurn_ += std::chrono::steady_clock::now() - begin;
-    return nullptr;
+    return sinceTurn_ <= PER_TURN ? nullptr : nextTurn(arguments.env);
   }
 
   // As `call`, always later.
@@ -44,9 +44,15 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void stop();
 
  private:
+  // What the JS thread does at once between two turns of its event loop. A chain of awaits on finished work never returns to the loop
+  // by itself, and sockets would starve.
+  static constexpr std::chrono::milliseconds PER_TURN{2};
+
   struct State;
   explicit Engine(std::unique_ptr<State> state);
   Workers* workersAtOnce(double estimatedNs);
+  // A promise that settles in the next turn of the event loop.
+  napi_value nextTurn(napi_env env);
 
   std::unique_ptr<State> state_;
   Workers alone_{1};
