@@ -72,7 +72,8 @@ double normOf(const double* x, size_t width) {
 // 3. Evaluation. p y is an exact integer below 2^31, rounded to f32 (2^-24) and multiplied by two scales (2^-24 each); the bound is
 //    added or subtracted in f32 (2^-24 of the sum), and up to 16 ranks are combined (2^-24 each). Together below 32 * 2^-24 (|p y| +
 //    bound) <= 2^-19 (|q| + |e|) |y| + 2^-19 bound. Products that are denormal err by at most 2^31 2^-150 = 2^-119 absolutely.
-// 4. So with residual >= |d| (1 + 2^-18) + 2^-18 |y| + 2^-22 N + 2^-70 (1 + sum |u_r|) and norm >= |y| (1 + 2^-17) the promise holds
+//    Where a rank's score is derived from the folded one, partial sums are at most |q| N: 16 more roundings of 2^-24 |q| N.
+// 4. So with residual >= |d| (1 + 2^-18) + 2^-18 |y| + 2^-19 N + 2^-70 (1 + sum |u_r|) and norm >= |y| (1 + 2^-17) the promise holds
 //    for |q| >= 2^-40: the last term of the residual covers what is absolute, 2^-110 (1 + sum |u_r|) > 2^-119 + 2^-149 sum |u_r|.
 template <class Emit>
 RowBound quantise(const double* x, size_t width, double magnitude, double vectorSum, int limit, double normLimit, const Emit& emit) {
@@ -94,7 +95,7 @@ RowBound quantise(const double* x, size_t width, double magnitude, double vector
   const double norm = std::sqrt(squares);
   RowBound bound{};
   bound.scale = scale;
-  bound.residual = roundedUp(std::sqrt(differences) * (1 + 0x1p-18) + norm * 0x1p-18 + magnitude * 0x1p-22 +
+  bound.residual = roundedUp(std::sqrt(differences) * (1 + 0x1p-18) + norm * 0x1p-18 + magnitude * 0x1p-19 +
                              RESIDUAL_FLOOR * (1 + vectorSum));
   bound.norm = roundedUp(norm * (1 + 0x1p-17));
   return bound;

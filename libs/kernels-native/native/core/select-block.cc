@@ -69,7 +69,7 @@ void SelectBlock::begin(const KeyTable& keys, const PackedKeys& packed, const Sc
     grow(side.refined, tokenCount * shape_.rank * columnStride_);
     grow(side.error, tokenCount * shape_.rank);
     grow(side.exact, tokenCount * k_ * shape_.rank);
-    grow(side.needed, tokenCount * k_);
+    grow(side.isNeeded, tokenCount * k_);
   }
 }
 
@@ -299,31 +299,42 @@ void SelectBlock::boundRefinedOf(Side& side, const PackedList& list, size_t toke
   float* refined = side.refined.data() + token * rank * columnStride_;
   double* error = side.error.data() + token * rank;
   float* derived = refined + list.derivedRank * columnStride_;
-  const auto middle = [](float lower, float upper, double& widest) {
-    const float value = 0.5f * lower + 0.5f * upper;
-    widest = std::max({widest, static_cast<double>(upper) - value, value - static_cast<double>(lower)});
-    return value;
-  };
-  double derivedError = 0;
-  for (size_t j = 0; j < k_; j++) derived[j] = middle(side.lower[token * k_ + j], side.upper[token * k_ + j], derivedError);
+  // The middle of two bounds and half their distance, which are rounded: 2^-23 of the larger bound covers it.
+  const auto errorOf = [](float widest, float largest) { return 0.5 * widest * (1 + 0x1p-22) + largest * 0x1p-22; };
+  float widest = 0;
+  float largest = 0;
+  for (size_t j = 0; j < k_; j++) {
+    const float lower = side.lower[token * k_ + j];
+    const float upper = side.upper[token * k_ + j];
+    derived[j] = 0.5f * lower + 0.5f * upper;
+    widest = upper - lower > widest ? upper - lower : widest;
+    largest = std::fabs(derived[j]) > largest ? std::fabs(derived[j]) : largest;
+  }
+  double derivedError = errorOf(widest, largest + widest);
   for (size_t other = 0; other < otherCount; other++) {
     const size_t r = other < list.derivedRank ? other : other + 1;
     const float weight = list.vector[r];
     float* into = refined + r * columnStride_;
-    error[r] = 0;
+    widest = 0;
+    largest = 0;
     const float* lower = otherLower_.data() + token * k_ * otherCount + other;
     const float* upper = otherUpper_.data() + token * k_ * otherCount + other;
     for (size_t j = 0; j < k_; j++) {
-      into[j] = middle(lower[j * otherCount], upper[j * otherCount], error[r]);
+      const float low = lower[j * otherCount];
+      const float high = upper[j * otherCount];
+      into[j] = 0.5f * low + 0.5f * high;
+      widest = high - low > widest ? high - low : widest;
+      largest = std::fabs(into[j]) > largest ? std::fabs(into[j]) : largest;
       derived[j] -= weight * into[j];
     }
+    error[r] = errorOf(widest, largest + widest);
     derivedError += std::fabs(weight) * error[r];
   }
   const double inverse = 1.0 / list.vector[list.derivedRank];
-  float largest = 0;
+  largest = 0;
   for (size_t j = 0; j < k_; j++) {
     derived[j] = static_cast<float>(derived[j] * inverse);
-    largest = std::max(largest, std::fabs(derived[j]));
+    largest = std::fabs(derived[j]) > largest ? std::fabs(derived[j]) : largest;
   }
   error[list.derivedRank] = derivedError * std::fabs(inverse) * (1 + 0x1p-40) + largest * 0x1p-23;
   for (size_t r = 0; r < rank; r++) std::fill(refined + r * columnStride_ + k_, refined + (r + 1) * columnStride_, 0.0f);
@@ -360,7 +371,9 @@ void SelectBlock::exactKeysOf(size_t at, size_t token, uint32_t* keys, float* re
 void SelectBlock::writeCandidates(size_t at, uint32_t firstKey, uint32_t* index, float* refined) {
   Side& side = sides_[at];
   const size_t rank = shape_.rank;
-  std::fill_n(side.needed.begin(), tokenCount_ * k_, uint8_t{1});
+  side.needed.clear();
+  for (size_t t = 0; t < tokenCount_; t++)
+    for (size_t i = t * k_; bounded(at, t) && i < (t + 1) * k_; i++) side.needed.push_back({static_cast<uint32_t>(i), static_cast<uint32_t>(t)});
   refineNeeded(at);
   const PackedList& list = packed_->lists[listOf(at)];
   for (size_t t = 0; t < tokenCount_; t++) {
@@ -388,29 +401,24 @@ void SelectBlock::writeCandidates(size_t at, uint32_t firstKey, uint32_t* index,
   }
 }
 
-// Exact refined scores of the chosen keys that are marked. Sorted by key: a row that several tokens need comes from memory once.
+// Exact refined scores of the needed entries. Sorted by key: a row that several tokens need comes from memory once.
 void SelectBlock::refineNeeded(size_t at) {
   Side& side = sides_[at];
   const size_t rank = shape_.rank;
+  const size_t count = side.needed.size();
   keyStart_.assign(shape_.keyCount + 1, 0);
-  size_t count = 0;
-  for (size_t t = 0; t < tokenCount_; t++)
-    for (size_t i = t * k_; bounded(at, t) && i < (t + 1) * k_; i++) {
-      keyStart_[side.keys[i]] += side.needed[i];
-      count += side.needed[i];
-    }
+  for (const KeyOfToken& entry : side.needed) keyStart_[side.keys[entry.key]]++;
   uint32_t start = 0;
   for (uint32_t& entry : keyStart_) start += std::exchange(entry, start);
-  pairs_.resize(std::max(pairs_.size(), count + 1));
-  rows_.resize(std::max(rows_.size(), count + 1));
+  pairs_.resize(std::max(pairs_.size(), count));
+  rows_.resize(std::max(rows_.size(), count));
   exact_.resize(std::max(exact_.size(), count * rank));
-  for (size_t t = 0; t < tokenCount_; t++)
-    for (size_t i = t * k_; bounded(at, t) && i < (t + 1) * k_; i++) {
-      if (!side.needed[i]) continue;
-      const uint32_t place = keyStart_[side.keys[i]]++;
-      pairs_[place] = {side.keys[i], static_cast<uint32_t>(t)};
-      rows_[place] = static_cast<uint32_t>(i);
-    }
+  for (const KeyOfToken& entry : side.needed) {
+    const uint32_t key = side.keys[entry.key];
+    const uint32_t place = keyStart_[key]++;
+    pairs_[place] = {key, entry.token};
+    rows_[place] = entry.key;
+  }
   counts.exactKeys += count;
   score_->dotExact(table_->rows(listOf(at)), shape_.rowStride(), rank, pairs_.data(), count, side.query.data(), exact_.data());
   for (size_t i = 0; i < count; i++)
@@ -422,7 +430,15 @@ void SelectBlock::writeWinners(const GridShape& shape, const Winners& into) {
   const size_t rank = shape_.rank;
   cells_.clear();
   cellStart_.clear();
-  for (Side& side : sides_) std::fill_n(side.needed.begin(), tokenCount_ * k_, uint8_t{0});
+  for (Side& side : sides_) {
+    side.needed.clear();
+    std::fill_n(side.isNeeded.begin(), tokenCount_ * k_, uint8_t{0});
+  }
+  const auto need = [](Side& side, size_t entry, size_t token) {
+    if (side.isNeeded[entry]) return;
+    side.isNeeded[entry] = 1;
+    side.needed.push_back({static_cast<uint32_t>(entry), static_cast<uint32_t>(token)});
+  };
   for (size_t t = 0; t < tokenCount_; t++) {
     cellStart_.push_back(cells_.size());
     if (!bounded(0, t) || !bounded(1, t)) continue;
@@ -431,8 +447,8 @@ void SelectBlock::writeWinners(const GridShape& shape, const Winners& into) {
     };
     if (!grid_.findCells(approximate(sides_[0]), approximate(sides_[1]), cells_)) continue;
     for (size_t i = cellStart_[t]; i < cells_.size(); i++) {
-      sides_[0].needed[t * k_ + rowOf(cells_[i])] = 1;
-      sides_[1].needed[t * k_ + columnOf(cells_[i])] = 1;
+      need(sides_[0], t * k_ + rowOf(cells_[i]), t);
+      need(sides_[1], t * k_ + columnOf(cells_[i]), t);
     }
   }
   cellStart_.push_back(cells_.size());

@@ -50,7 +50,8 @@ class SelectBlock {
     std::vector<float> refined;     // [tokens, rank, columnStride]
     std::vector<double> error;      // [tokens, rank]
     std::vector<float> exact;       // [tokens, k, rank], where needed
-    std::vector<uint8_t> needed;    // [tokens, k]
+    std::vector<uint8_t> isNeeded;  // [tokens, k]
+    std::vector<KeyOfToken> needed; // entries of `exact` to compute; `key` is their place in `keys`
   };
 
   size_t listOf(size_t side) const { return head_ * SIDES + side; }

@@ -400,7 +400,7 @@ void dotExact(const float* list, size_t rowStride, size_t rank, const KeyOfToken
     if (i + 4 < rowCount) {
       advance(i + 4);
       for (size_t j = 0; j < 4; j++)
-        for (size_t c = 0; c < rowStride; c += LINE_FLOATS) __builtin_prefetch(nextRow[j] + c);
+        for (size_t c = 0; nextRow[j] != row[j] && c < rowStride; c += LINE_FLOATS) __builtin_prefetch(nextRow[j] + c);
     }
     Eight sums[4] = {zeros(), zeros(), zeros(), zeros()};
     for (size_t c = 0; c < rowStride; c += 8)

@@ -201,7 +201,7 @@ ULTRAMEM_INLINE Vec gridVector(const Grid& grid, const float* bent, size_t padde
 ULTRAMEM_INLINE size_t paddedColumns(const Grid& grid) { return (grid.columns + 15) / 16 * 16; }
 
 template <int RANK>
-float gridThresholdOf(const Grid& grid, size_t k, float* rowMaxima) {
+float gridThresholdOf(const Grid grid, size_t k, float* rowMaxima) {
   const size_t padded = paddedColumns(grid);
   const size_t groups = groupVectors(grid.rows, k);
   float maxima[GROUP_VECTORS_MAX * WIDTH];
@@ -229,23 +229,26 @@ float gridThreshold(const Grid& grid, size_t k, float* rowMaxima) {
   }
 }
 
+// The grid by value: what is appended could otherwise be taken for a change of it.
 template <int RANK>
-void gridCellsOf(const Grid& grid, float threshold, const float* rowMaxima, Cells* into) {
+void gridCellsOf(const Grid grid, float threshold, const float* rowMaxima, Cells* into) {
   const size_t padded = paddedColumns(grid);
   const Vec limit = splat(threshold);
-  size_t count = into->count;
+  uint32_t* cell = into->cell + into->count;
+  float* scores = into->score + into->count;
   for (size_t row = 0; row < grid.rows; row++) {
     if (reaches(load(rowMaxima + row * WIDTH), limit) == 0) continue;
     const float* bent = grid.bent + row * grid.rank;
     for (size_t b = 0; b < padded; b += WIDTH) {
       const Vec score = gridVector<RANK>(grid, bent, padded, b);
       const Mask mask = reaches(score, limit);
-      appendIds(into->cell + count, mask, static_cast<uint32_t>(row << 16 | b));
-      appendValues(into->score + count, mask, score);
-      count += bitCount(mask);
+      appendIds(cell, mask, static_cast<uint32_t>(row << 16 | b));
+      appendValues(scores, mask, score);
+      cell += bitCount(mask);
+      scores += bitCount(mask);
     }
   }
-  into->count = count;
+  into->count = static_cast<size_t>(cell - into->cell);
 }
 
 void gridCells(const Grid& grid, float threshold, const float* rowMaxima, Cells* into) {
