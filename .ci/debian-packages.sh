@@ -6,6 +6,7 @@ missing=()
 command -v g++ >/dev/null || missing+=(g++)
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3 python3-pip)
 [ -e /usr/lib/chromium/vk_swiftshader_icd.json ] || missing+=(chromium)
+ldconfig -p | grep -q libvulkan.so.1 || missing+=(libvulkan1)
 ((${#missing[@]} == 0)) && exit 0
 as_root=()
 [ "$(id -u)" = 0 ] || as_root=(sudo)
