@@ -11,7 +11,8 @@ namespace ultramem {
 namespace {
 
 // Rows are fetched twice before they are used: far ahead into the second cache, which waits for more lines of memory at once than the
-// first, then a little ahead into the first. Far covers the memory's latency and stays in the cache.
+// first, then a little ahead into the first; both line by line between the sums. Far covers the memory's latency and stays in the
+// cache.
 constexpr size_t FAR_BYTES = 16384;
 constexpr size_t NEAR_ROWS = 8;
 // Entries that a thread orders and gates before it adds their rows.
@@ -171,13 +172,15 @@ class Pooling {
     const bool scaled = shape.dtype == ValueDtype::int8Block64;
     const size_t part = shape.fullWidth / request_.coreCount;
     const uint8_t* row[ROW_GROUP];
-    const uint8_t* ahead[ROW_GROUP];
+    const uint8_t* soon[ROW_GROUP];
+    const uint8_t* later[ROW_GROUP];
     const float* weight[ROW_GROUP];
     for (size_t r = 0; r < count; r++) {
       row[r] = rowOf(first + r);
       weight[r] = weights.values + (order_[first + r] - weights.firstEntry) * request_.coreCount;
-      ahead[r] = rowOf(std::min(first + r + NEAR_ROWS, order_.size() - 1));
-      if (first + r + far_ < order_.size()) prefetchFar(table_, rowOf(first + r + far_));
+      soon[r] = rowOf(std::min(first + r + NEAR_ROWS, order_.size() - 1));
+      later[r] = rowOf(std::min(first + r + far_, order_.size() - 1));
+      if (scaled) __builtin_prefetch(later[r] + table_.scaleOffset(), 0, 2);
     }
     RowGroup group;
     // Columns of the whole table; cores divide its full width, not the rectangle.
@@ -190,7 +193,8 @@ class Pooling {
       group.phase = static_cast<uint32_t>(column % SCALE_BLOCK);
       for (size_t r = 0; r < count; r++) {
         group.row[r] = row[r] + inRow * elementBytes_;
-        group.ahead[r] = ahead[r] + inRow * elementBytes_;
+        group.soon[r] = soon[r] + inRow * elementBytes_;
+        group.later[r] = later[r] + inRow * elementBytes_;
         group.weight[r] = static_cast<double>(weight[r][core]);
         if (scaled)
           group.scale[r] =

@@ -120,28 +120,28 @@ struct RowF16 {
 struct RowInt8 {
   static constexpr size_t BYTES = 1;
   static constexpr bool SCALED = true;
-  ULTRAMEM_INLINE I32x8 loadWhole(const uint8_t* from) {
+  ULTRAMEM_INLINE I32x8 whole(const uint8_t* from) {
 #if defined(ULTRAMEM_ISA_AVX512) || defined(ULTRAMEM_ISA_AVX2)
     return (I32x8)_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
 #else
     return __builtin_convertvector(loadUnaligned<I8x8>(from), I32x8);
 #endif
   }
-  ULTRAMEM_INLINE F32x8 load(const uint8_t* from) { return __builtin_convertvector(loadWhole(from), F32x8); }
+  ULTRAMEM_INLINE F32x8 load(const uint8_t* from) { return __builtin_convertvector(whole(from), F32x8); }
+  ULTRAMEM_INLINE F64x8 wide(const uint8_t* from) {
+#if defined(ULTRAMEM_ISA_AVX512)
+    // From 64 bits, because a conversion from 32 takes two steps.
+    return (F64x8)_mm512_cvtepi64_pd(_mm512_cvtepi8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#else
+    return __builtin_convertvector(whole(from), F64x8);
+#endif
+  }
   ULTRAMEM_INLINE float one(const uint8_t* from) { return static_cast<float>(static_cast<int8_t>(*from)); }
 };
 
 ULTRAMEM_INLINE F64x8 widen(F32x8 values) {
 #if defined(ULTRAMEM_ISA_AVX512)
   return (F64x8)_mm512_maskz_cvtps_pd(0xff, (__m256)values);  // g++ 12 makes two halves of a conversion of vectors
-#else
-  return __builtin_convertvector(values, F64x8);
-#endif
-}
-
-ULTRAMEM_INLINE F64x8 widen(I32x8 values) {
-#if defined(ULTRAMEM_ISA_AVX512)
-  return (F64x8)_mm512_maskz_cvtepi32_pd(0xff, (__m256i)values);
 #else
   return __builtin_convertvector(values, F64x8);
 #endif

@@ -26,7 +26,7 @@ struct Scaled {
 // The same bits with less work, where int8 times the scale is exact: the scale then goes into the weight, a product of 32 bits.
 struct Folded {
   using Type = RowInt8;
-  ULTRAMEM_INLINE F64x8 factor(const uint8_t* from, float) { return widen(RowInt8::loadWhole(from)); }
+  ULTRAMEM_INLINE F64x8 factor(const uint8_t* from, float) { return RowInt8::wide(from); }
   ULTRAMEM_INLINE double one(const uint8_t* from, float) { return static_cast<double>(RowInt8::one(from)); }
   ULTRAMEM_INLINE double weight(double weight, float scale) { return weight * static_cast<double>(scale); }
 };
@@ -40,12 +40,14 @@ ULTRAMEM_INLINE void addColumns(double* sums, size_t first, size_t count, const 
   constexpr size_t BYTES = Element::Type::BYTES;
   // In variables of their own, because stores of sums could change the group as far as compilers know.
   const uint8_t* row[Rows];
-  const uint8_t* ahead[Rows];
+  const uint8_t* soon[Rows];
+  const uint8_t* later[Rows];
   double weight[Rows];
   F64x8 weights[Rows];
   for (uint32_t r = 0; r < Rows; r++) {
     row[r] = group.row[r] + first * BYTES;
-    ahead[r] = group.ahead[r] + first * BYTES;
+    soon[r] = group.soon[r] + first * BYTES;
+    later[r] = group.later[r] + first * BYTES;
     weight[r] = Element::weight(group.weight[r], scale[r]);
     weights[r] = splat8(weight[r]);
   }
@@ -55,13 +57,16 @@ ULTRAMEM_INLINE void addColumns(double* sums, size_t first, size_t count, const 
     for (uint32_t r = 0; r < Rows; r++) sum = addProduct(sum, weights[r], Element::factor(row[r] + c * BYTES, scale[r]));
     storeSums(sums + c, sum);
   };
+  const auto fetch = [&](size_t c) __attribute__((always_inline)) {
+    for (uint32_t r = 0; r < Rows; r++) __builtin_prefetch(later[r] + c * BYTES, 0, 2);
+    for (uint32_t r = 0; r < Rows; r++) __builtin_prefetch(soon[r] + c * BYTES);
+  };
   size_t c = 0;
   for (; c + CACHE_LINE / BYTES <= count; c += CACHE_LINE / BYTES) {
-    for (uint32_t r = 0; r < Rows; r++) __builtin_prefetch(ahead[r] + c * BYTES);
+    fetch(c);
     for (size_t i = 0; i < CACHE_LINE / BYTES; i += LANES) addVector(c + i);
   }
-  if (c < count)
-    for (uint32_t r = 0; r < Rows; r++) __builtin_prefetch(ahead[r] + c * BYTES);
+  if (c < count) fetch(c);
   for (; c + LANES <= count; c += LANES) addVector(c);
   for (; c < count; c++)
     for (uint32_t r = 0; r < Rows; r++) sums[c] += weight[r] * Element::one(row[r] + c * BYTES, scale[r]);

@@ -16,8 +16,10 @@ struct RowGroup {
   double weight[ROW_GROUP];
   const uint8_t* scale[ROW_GROUP];  // int8: the scale of the first column's block
   uint32_t phase;                   // int8: the first column's place in its block
-  // As `row`, of the group that comes some groups later: fetched into the cache on the way. Any address is allowed.
-  const uint8_t* ahead[ROW_GROUP];
+  // As `row`, of rows that come later and are fetched on the way: soon, into the first cache, and much later, into the second. Any
+  // address is allowed.
+  const uint8_t* soon[ROW_GROUP];
+  const uint8_t* later[ROW_GROUP];
 };
 
 struct PoolTable {
