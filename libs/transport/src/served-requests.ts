@@ -11,7 +11,6 @@ import {
 import type { AnswerBody, RequestContext } from './channel.ts';
 import type { Connection } from './connection.ts';
 import { failureMessage } from './failure-message.ts';
-import { InFlight } from './in-flight.ts';
 
 /** The peer's requests that are being answered. */
 export interface ServedRequests {
@@ -22,7 +21,6 @@ export interface ServedRequests {
 }
 
 interface Served {
-  readonly id: number;
   isCancelled: boolean;
   actions: (() => void)[];
 }
@@ -35,7 +33,7 @@ export function createServedRequests(options: {
   onDefect: (error: unknown) => void;
 }): ServedRequests {
   const { connection, clock, send, serve, onDefect } = options;
-  const served = new InFlight<Served>();
+  const served = new Map<number, Served>();
 
   const isFull = (): boolean => connection.bufferedBytes > BUFFERED_BYTES_MAX;
   /** Refusals since the peer last read enough. */
@@ -65,11 +63,11 @@ export function createServedRequests(options: {
       if (!entry.isCancelled) send(failureMessage(id, error));
       if (!(error instanceof OperatingError)) onDefect(error);
     }
-    served.take(id);
+    served.delete(id);
   };
   return {
     begin: (request) => {
-      if (served.get(request.id) !== undefined)
+      if (served.has(request.id))
         throw codedError(
           'UNEXPECTED_MESSAGE',
           `request ${request.id} arrived while another one has that id; expected a new id; number requests in order`,
@@ -82,8 +80,8 @@ export function createServedRequests(options: {
         send(failureMessage(request.id, error));
         return;
       }
-      const entry: Served = { id: request.id, isCancelled: false, actions: [] };
-      served.add(entry);
+      const entry: Served = { isCancelled: false, actions: [] };
+      served.set(request.id, entry);
       void run(request, entry);
     },
     cancel: (id) => {
@@ -91,7 +89,7 @@ export function createServedRequests(options: {
       if (entry !== undefined) cancel(entry);
     },
     cancelAll: () => {
-      for (const entry of served.all()) cancel(entry);
+      for (const entry of served.values()) cancel(entry);
     },
   };
 }

@@ -14,7 +14,6 @@ import {
 import { type Alarm, createAlarm } from './alarm.ts';
 import type { AnswerBody, CancelSignal, RequestBody, RequestOptions } from './channel.ts';
 import type { Connection } from './connection.ts';
-import { InFlight } from './in-flight.ts';
 import { overloaded } from './served-requests.ts';
 
 /** Beyond this, timers of common runtimes fire at once. */
@@ -34,7 +33,6 @@ export interface WaitingRequests {
 }
 
 interface Waiting {
-  readonly id: number;
   readonly kind: RequestKind;
   readonly deadlineAtMs: number;
   /** What the caller allowed, for the message. */
@@ -50,7 +48,7 @@ interface Requesting {
   readonly connection: Connection;
   readonly clock: Clock;
   readonly send: (message: Message) => void;
-  readonly waiting: InFlight<Waiting>;
+  readonly waiting: Map<number, Waiting>;
   /** Ids that were given up and may still be answered, oldest first. */
   readonly abandoned: Set<number>;
   readonly alarm: Alarm;
@@ -62,7 +60,7 @@ export function createWaitingRequests(options: {
   clock: Clock;
   send: (message: Message) => void;
 }): WaitingRequests {
-  const waiting = new InFlight<Waiting>();
+  const waiting = new Map<number, Waiting>();
   const alarm = createAlarm(options.clock, (nowMs) => expireDue(state, nowMs));
   const state: Requesting = { ...options, waiting, abandoned: new Set(), alarm, lastId: 0 };
   return {
@@ -76,7 +74,9 @@ export function createWaitingRequests(options: {
       reject(take(state, id), new OperatingError(code, message, { retriable })),
     rejectAll: (reason) => {
       alarm.stop();
-      for (const entry of waiting.takeAll()) reject(entry, lost(entry.kind, reason));
+      const entries = [...waiting.values()];
+      waiting.clear();
+      for (const entry of entries) reject(entry, lost(entry.kind, reason));
     },
     count: () => waiting.size,
   };
@@ -106,8 +106,7 @@ function start<K extends RequestKind>(
   const onAbort = (): void => abandon(state, id, cancelled(kind));
   signal?.addEventListener('abort', onAbort);
   // `takeAnswer` compares kinds with the definition, which is what the types of answers and parts say.
-  waiting.add({
-    id,
+  waiting.set(id, {
     kind,
     deadlineAtMs,
     deadlineMs: remainingMs,
@@ -123,7 +122,7 @@ function start<K extends RequestKind>(
 /** Gives up what is due at `nowMs`; answers when the next request will be, or null. */
 function expireDue(state: Requesting, nowMs: number): number | null {
   let nextMs: number | null = null;
-  for (const { id, kind, deadlineAtMs, deadlineMs } of state.waiting.all())
+  for (const [id, { kind, deadlineAtMs, deadlineMs }] of [...state.waiting])
     if (deadlineAtMs <= nowMs) abandon(state, id, expired(kind, deadlineMs));
     else if (nextMs === null || deadlineAtMs < nextMs) nextMs = deadlineAtMs;
   return nextMs;
@@ -136,7 +135,7 @@ function reject(entry: Waiting | undefined, error: unknown): void {
 
 function nextId(state: Requesting): number {
   do state.lastId = (state.lastId + 1) % 2 ** 32;
-  while (state.waiting.get(state.lastId) !== undefined || state.abandoned.has(state.lastId));
+  while (state.waiting.has(state.lastId) || state.abandoned.has(state.lastId));
   return state.lastId;
 }
 
@@ -167,14 +166,16 @@ function takeAnswer(state: Requesting, message: Message & AnswerBody): void {
 
 /** The request that waits, or undefined when it was given up. @throws OperatingError UNEXPECTED_MESSAGE when nobody asked. */
 function take({ waiting, abandoned }: Requesting, id: number): Waiting | undefined {
-  const entry = waiting.take(id);
+  const entry = waiting.get(id);
+  waiting.delete(id);
   if (entry === undefined && !abandoned.has(id)) throw notAsked(`request ${id}, which is not waiting`);
   return entry;
 }
 
 function abandon({ waiting, abandoned, send }: Requesting, id: number, error: unknown): void {
-  const entry = waiting.take(id);
+  const entry = waiting.get(id);
   if (entry === undefined) return;
+  waiting.delete(id);
   abandoned.add(id);
   if (abandoned.size > ABANDONED_IDS_MAX) for (const oldest of abandoned) if (abandoned.delete(oldest)) break;
   reject(entry, error);
