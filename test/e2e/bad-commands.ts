@@ -114,5 +114,15 @@ export const REFUSED: readonly { what: string; code: string; args: readonly stri
     args: ['verify', '--model', SMALL_MODEL, '--against', '/nowhere'],
   },
   { what: 'a synth over something', code: 'TARGET_EXISTS', args: ['synth', '--out', SMALL_MODEL] },
+  {
+    what: 'a conversion over something',
+    code: 'TARGET_EXISTS',
+    args: ['convert', '--model', SMALL_MODEL, '--out', SMALL_MODEL, '--values', 'int8'],
+  },
+  {
+    what: 'a conversion to int4',
+    code: 'USAGE',
+    args: ['convert', '--model', SMALL_MODEL, '--out', '/nowhere', '--values', 'int4'],
+  },
   { what: 'a synth of no slots', code: 'USAGE', args: ['synth', '--out', '/nowhere', '--slots', '0'] },
 ];

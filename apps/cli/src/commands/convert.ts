@@ -63,7 +63,7 @@ export function convertCommand(): Command {
     });
 }
 
-async function convert(path: string, out: string, text: string | null): Promise<ConvertFacts> {
+export async function convert(path: string, out: string, text: string | null): Promise<ConvertFacts> {
   const directory = fileDirectory(path);
   const before = await openCheckpoint(directory, { parts: 'all' });
   try {
