@@ -289,11 +289,16 @@ ULTRAMEM_INLINE void storeFour(int32_t* p, const WordVec* v) {
 constexpr size_t WORDS = 16;
 #endif
 
+constexpr size_t ROWS_AHEAD = 8;
+
 void dotWords(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums) {
 #if defined(ULTRAMEM_ISA_AVX512) || defined(ULTRAMEM_ISA_AVX2)
   for (size_t i = 0; i < count; i += 4) {
     const int16_t* row[4];
     for (size_t j = 0; j < 4; j++) row[j] = words + rows[i + j < count ? i + j : i] * wordStride;
+    // Rows lie anywhere and are fetched ahead.
+    for (size_t j = i + ROWS_AHEAD; j < i + ROWS_AHEAD + 4 && j < count; j++)
+      for (size_t c = 0; c < wordStride; c += 32) __builtin_prefetch(words + rows[j] * wordStride + c);
     WordVec four[4];
 #pragma GCC unroll 4
     for (size_t j = 0; j < 4; j++) four[j] = WordVec{};
@@ -376,31 +381,26 @@ ULTRAMEM_INLINE float total(const Eight& sum) {
 #endif
 
 constexpr size_t LINE_FLOATS = 16;  // of a cache line
+constexpr size_t PAIRS_AHEAD = 8;
 
 void dotExact(const float* list, size_t rowStride, size_t rank, const KeyOfToken* pairs, size_t count, const double* queries,
               float* refined) {
   const size_t rowCount = count * rank;
-  const float* nextRow[4] = {list, list, list, list};
-  const double* nextQuery[4] = {queries, queries, queries, queries};
+  const size_t keyFloats = rank * rowStride;
   size_t pair = 0;
   size_t r = 0;
-  // Rows i .. i + 3 in order; the last four may repeat rows.
-  const auto advance = [&](size_t i) {
-    for (size_t j = 0; j < 4 && i + j < rowCount; j++) {
-      nextRow[j] = list + (pairs[pair].key * rank + r) * rowStride;
-      nextQuery[j] = queries + pairs[pair].token * rowStride;
-      if (++r == rank) r = 0, pair++;
-    }
-  };
-  advance(0);
-  // Four rows at once hide the time of an addition, and the next four, which lie anywhere, are fetched meanwhile.
+  // Four rows at once hide the time of an addition; the last four may repeat a row. Keys lie anywhere and are fetched ahead.
   for (size_t i = 0; i < rowCount; i += 4) {
-    const float* row[4] = {nextRow[0], nextRow[1], nextRow[2], nextRow[3]};
-    const double* query[4] = {nextQuery[0], nextQuery[1], nextQuery[2], nextQuery[3]};
-    if (i + 4 < rowCount) {
-      advance(i + 4);
-      for (size_t j = 0; j < 4; j++)
-        for (size_t c = 0; nextRow[j] != row[j] && c < rowStride; c += LINE_FLOATS) __builtin_prefetch(nextRow[j] + c);
+    const float* row[4] = {list, list, list, list};
+    const double* query[4] = {queries, queries, queries, queries};
+    for (size_t j = 0; j < 4 && i + j < rowCount; j++) {
+      if (r == 0 && pair + PAIRS_AHEAD < count && pairs[pair + PAIRS_AHEAD].key != pairs[pair + PAIRS_AHEAD - 1].key) {
+        const float* ahead = list + pairs[pair + PAIRS_AHEAD].key * keyFloats;
+        for (size_t c = 0; c < keyFloats; c += LINE_FLOATS) __builtin_prefetch(ahead + c);
+      }
+      row[j] = list + pairs[pair].key * keyFloats + r * rowStride;
+      query[j] = queries + pairs[pair].token * rowStride;
+      if (++r == rank) r = 0, pair++;
     }
     Eight sums[4] = {zeros(), zeros(), zeros(), zeros()};
     for (size_t c = 0; c < rowStride; c += 8)
