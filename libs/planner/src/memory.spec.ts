@@ -9,7 +9,13 @@ it('counts the scales of block-scaled int8, also of blocks that a slice cuts', (
   if (geometry === null) throw new Error('the model has memory layers');
   const bytes = { value: 'int8_block64', pre: 4, denseBytes: 0 } as const;
   const slice = (start: number, end: number) => ({
-    ...{ rows: { start: 0, end: 10 }, columns: { start, end }, preColumns: { start: 0, end: 0 }, keys: null },
+    ...{
+      shard: 0,
+      rows: { start: 0, end: 10 },
+      columns: { start, end },
+      preColumns: { start: 0, end: 0 },
+      keys: null,
+    },
   });
   expect(sliceBytes(geometry, bytes, slice(0, 200))).toBe(10 * (200 + 4 * 2));
   expect(sliceBytes(geometry, bytes, slice(37, 171))).toBe(10 * (134 + 3 * 2));
