@@ -94,6 +94,17 @@ int64_t modifiedNsOf(const struct stat& status) {
   return int64_t{1'000'000'000} * time.tv_sec + time.tv_nsec;
 }
 
+// Rows are read at random. In huge pages, which file systems with large folios give, they come more than twice as fast, because small
+// ones miss every cache of addresses; but the first touch then reads 2 MiB. Where a table would crowd the memory, each page comes
+// alone, and nothing is read ahead.
+void advise(void* map, size_t byteCount) {
+#if defined(MADV_HUGEPAGE)
+  const uint64_t memoryBytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * pageBytes;
+  if (byteCount <= memoryBytes / 2 && madvise(map, byteCount, MADV_HUGEPAGE) == 0) return;
+#endif
+  madvise(map, byteCount, MADV_RANDOM);
+}
+
 [[noreturn]] void fail(const std::string& path, const std::string& what) {
   throw ReadFailure(path + " " + what + "; expected the file of the checkpoint as it was opened; restore it and start again");
 }
@@ -120,8 +131,7 @@ std::shared_ptr<MappedFile> MappedFile::open(const std::string& path, uint64_t o
   if (map == MAP_FAILED) fail(path, std::string("cannot be mapped (") + std::strerror(errno) + ")");
   file->map_ = map;
   file->bytes_ = static_cast<const uint8_t*>(map) + (offset - begin);
-  // Rows are read at random: reading ahead would fetch what nobody asked for.
-  madvise(map, file->mapByteCount_, MADV_RANDOM);
+  advise(map, file->mapByteCount_);
   const auto address = reinterpret_cast<uintptr_t>(map);
   file->place_ = takePlace(address, address + (file->mapByteCount_ + pageBytes - 1) / pageBytes * pageBytes);
   if (file->place_ < 0) fail(path, "is one file too many to be mapped at once");
