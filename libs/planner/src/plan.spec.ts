@@ -163,17 +163,17 @@ describe('planPartition', () => {
   });
 
   it('with keys auto falls back on the mode that there is memory for', () => {
-    // Without keys a worker needs 6144 bytes; with them 14336.
+    // Without keys a worker needs 6144 bytes; with them 22528.
     expect(planPartition(request([7000])).keys).toBe('coordinator');
-    // On the coordinator 1000 bytes of dense weights and 2 * 256 * 4 of shuffles; keys are 8192 more.
+    // On the coordinator 1000 bytes of dense weights and 2 * 256 * 4 of shuffles; keys are 16384 more.
     expect(coordinatorBytes(V1, { value: 4, pre: 4, denseBytes: 1000 }, 'workers')).toBe(3048);
-    expect(planPartition(request([20000], { coordinatorBytesMax: 3048 })).keys).toBe('workers');
+    expect(planPartition(request([23000], { coordinatorBytesMax: 3048 })).keys).toBe('workers');
   });
 
   it('counts bytes per worker as they were worked out by hand', () => {
     const plan = planPartition(request([1e5, 1e5], { partition: { kind: 'slots' }, keys: 'workers' }));
     expect(plan.estimates[0]).toMatchObject({
-      workerBytes: [3072 + 4096, 3072 + 4096],
+      workerBytes: [3072 + 8192, 3072 + 8192],
       coordinatorBytes: 3048,
     });
     const geometry: MemoryGeometry = { ...V1, family: 'ultramem_v2', preWidth: 8, sharedTable: true };
@@ -184,7 +184,7 @@ describe('planPartition', () => {
         partition: { kind: 'slots' },
       }),
     );
-    expect(v2.estimates[0]).toMatchObject({ workerBytes: [32 * 20 * 2 + 4096, 32 * 20 * 2 + 4096] });
+    expect(v2.estimates[0]).toMatchObject({ workerBytes: [32 * 20 * 2 + 8192, 32 * 20 * 2 + 8192] });
     const memoryPlus: MemoryGeometry = {
       ...V1,
       family: 'memory_plus',
@@ -254,7 +254,7 @@ describe('planPartition refuses', () => {
 
   it('what the coordinator has no memory for', () => {
     expect(failure(request([1e5], { keys: 'coordinator', coordinatorBytesMax: 3048 }))).toBe(
-      'PLAN_IMPOSSIBLE slots with keys coordinator needs 11 KiB on the coordinator, which may use 3 KiB; expected dense weights, shuffles and its keys to fit there; use a coordinator with more memory, or --keys workers',
+      'PLAN_IMPOSSIBLE slots with keys coordinator needs 19 KiB on the coordinator, which may use 3 KiB; expected dense weights, shuffles and its keys to fit there; use a coordinator with more memory, or --keys workers',
     );
     expect(failure(request([1e5], { keys: 'workers', coordinatorBytesMax: 3047 }))).toMatch(
       /; use a coordinator with more memory$/,
