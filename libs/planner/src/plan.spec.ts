@@ -194,7 +194,7 @@ describe('planPartition', () => {
       virtualBlocks: 1,
       sharedTable: true,
     };
-    expect(coordinatorBytes(memoryPlus, { value: 2, pre: 2, denseBytes: 7 }, 'auto')).toBe(7 + 4096);
+    expect(coordinatorBytes(memoryPlus, { value: 2, pre: 2, denseBytes: 7 }, 'auto')).toBe(7 + 8192);
     const huge: MemoryGeometry = { ...V1, windowRows: 2 ** 30 };
     expect(coordinatorBytes(huge, { value: 2, pre: 2, denseBytes: 0 }, 'workers')).toBe(2 * 2 ** 32 * 8);
   });
