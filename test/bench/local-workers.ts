@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Checkpoint } from '@ultramem/checkpoint';
 import { type Coordinator, startCoordinator } from '@ultramem/coordinator';
@@ -54,9 +55,14 @@ export async function startLocalWorkers(options: {
   };
   try {
     const startMs = performance.now();
+    const threads = Math.max(1, Math.floor(availableParallelism() / count)); // as `ultramem up` shares the cores
     for (let index = 0; index < count; index++)
       workers.push(
-        startLocalWorker({ program: ownProgram(), model, backends: [backend] }, coordinator.url, index),
+        startLocalWorker(
+          { program: ownProgram(), model, backends: [backend], threads },
+          coordinator.url,
+          index,
+        ),
       );
     const ended = workers.map((worker) => worker.message('ready').then(() => new Promise<never>(() => {})));
     await Promise.race([coordinator.whenReady(), ...ended]);
