@@ -7,6 +7,7 @@ import { headline } from './cases/headline.ts';
 import { limits } from './cases/limits.ts';
 import { lookup } from './cases/lookup.ts';
 import { memory } from './cases/memory.ts';
+import { phases } from './cases/phases.ts';
 import { pool } from './cases/pool.ts';
 import { select } from './cases/select.ts';
 import { start } from './cases/start.ts';
@@ -17,6 +18,7 @@ export const CASES: readonly BenchCase[] = [
   select,
   pool,
   lookup,
+  phases,
   dense,
   generation,
   headline,

@@ -1,4 +1,4 @@
-import type { MemoryLayer, MemoryLookup, Model } from '@ultramem/inference';
+import type { LookupRequest, MemoryLayer, Model } from '@ultramem/inference';
 import { LEASE_TERMS } from '@ultramem/membership';
 import { planPartition } from '@ultramem/planner';
 import { codedError, FIRST_MESSAGE_BYTES_MAX } from '@ultramem/protocol';
@@ -12,7 +12,7 @@ import { loadResident } from './load-resident.ts';
 import type { PlanTerms } from './place-shards.ts';
 import { planTerms } from './plan-terms.ts';
 import { createClientServer } from './serve-client.ts';
-import { createShardedLookup } from './sharded-lookup.ts';
+import { createShardedLookup, type ShardedAnswer } from './sharded-lookup.ts';
 import { Statistics } from './statistics.ts';
 
 export interface Coordinator {
@@ -21,7 +21,7 @@ export interface Coordinator {
   /** The model on top of the sharded memory; null when only the memory is served. */
   readonly model: Model | null;
   readonly memoryLayers: readonly MemoryLayer[];
-  readonly lookUp: MemoryLookup;
+  readonly lookUp: (request: LookupRequest) => Promise<ShardedAnswer>;
   /** Resolves when every shard answers for the first time. */
   whenReady(): Promise<void>;
   status(): Promise<ClusterStatus>;

@@ -1,0 +1,82 @@
+import { openCheckpoint } from '@ultramem/checkpoint';
+import { fileDirectory } from '@ultramem/checkpoint-file';
+import { present } from '@ultramem/invariant';
+import type { BenchCase } from '../bench-case.ts';
+import type { BenchContext } from '../bench-context.ts';
+import { layerConfig, randomQueries } from '../layer-model.ts';
+import { type LocalWorkers, startLocalWorkers } from '../local-workers.ts';
+import { figure } from '../row.ts';
+import { quantile } from '../statistics.ts';
+import { requestsOf } from './select.ts';
+
+const SETS = 8;
+
+/** Where the time of one lookup goes: medians of its phases, for the profile in docs/performance.md. */
+export const phases: BenchCase = {
+  name: 'phases',
+  about: 'where the time of one lookup through local workers goes',
+  async run(context) {
+    const { options } = context;
+    const kernels = await context.kernels();
+    const directory = await context.model(layerConfig(options.shape), 'F32');
+    const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
+    const geometry = present(checkpoint.geometry, 'the model has a memory layer');
+    const shared = {
+      kernels,
+      checkpoint,
+      model: directory,
+      count: options.workers,
+      backend: kernels.backend,
+    };
+    try {
+      for (const partition of ['columns', 'slots']) {
+        const cluster = await startLocalWorkers({ ...shared, partition });
+        try {
+          for (const batch of options.batches ?? (options.quick ? [4] : [1, 16, 256]))
+            await profile(
+              context,
+              cluster,
+              partition,
+              requestsOf(randomQueries(geometry, batch, SETS), batch, SETS),
+            );
+        } finally {
+          await cluster.stop();
+        }
+      }
+    } finally {
+      await checkpoint.close();
+    }
+  },
+};
+
+async function profile(
+  context: BenchContext,
+  { coordinator, workers }: LocalWorkers,
+  partition: string,
+  requests: ReturnType<typeof requestsOf>,
+): Promise<void> {
+  const times = new Map<string, number[]>();
+  const add = (name: string, ms: number): unknown => times.set(name, [...(times.get(name) ?? []), ms]);
+  const batch = present(requests[0], 'there are requests').tokenCount;
+  const calls = context.options.quick ? 20 : batch >= 64 ? 120 : 600;
+  for (let i = 0; i < calls; i++) {
+    const startMs = performance.now();
+    const { traffic } = await coordinator.lookUp(present(requests[i % SETS], 'i modulo SETS is below SETS'));
+    if (i < calls / 4) continue; // until places are chosen and code is compiled
+    add('whole', performance.now() - startMs);
+    for (const { name, ms } of traffic.phases) add(name, ms);
+  }
+  const { backend } = await context.kernels();
+  for (const [name, ms] of times)
+    if (ms.length > calls / 8)
+      context.report(
+        figure(
+          {
+            ...{ case: 'phases', what: `${partition}, ${name}`, backend, workers: workers.length },
+            ...{ batch, dtype: 'F32' },
+          },
+          quantile(ms, 0.5),
+          'ms',
+        ),
+      );
+}
