@@ -1,6 +1,13 @@
 import { DTYPE_BYTES, type FloatDType, type TensorSource } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
-import type { Activation, AttendRequest, Kernels, Matrix } from '@ultramem/kernels';
+import {
+  type Activation,
+  type AttendRequest,
+  assertAttend,
+  assertProduct,
+  type Kernels,
+  type Matrix,
+} from '@ultramem/kernels';
 import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
 import { Resident } from './resident.ts';
 
@@ -59,8 +66,7 @@ export function denseKernels(addon: Addon, engine: Engine) {
     loadMatrix: (source) => loadMatrix(addon, engine, source),
     matmul: async (weight, x, rowCount, bias) => {
       assert(weight instanceof NativeMatrix, 'a matrix is used by the backend that loaded it');
-      assert(x.length === rowCount * weight.columns, 'x has one row of the weight columns per batch row');
-      assert(bias === null || bias.length === weight.rows, 'a bias has one entry per weight row');
+      assertProduct(weight, x, rowCount, bias);
       const out = new Float32Array(rowCount * weight.rows);
       const pending = addon.matmul(engine, weight.handle, x, rowCount, bias, out);
       if (pending !== undefined) await pending;
@@ -81,15 +87,7 @@ export function denseKernels(addon: Addon, engine: Engine) {
 async function attend(addon: Addon, engine: Engine, request: AttendRequest): Promise<Float32Array> {
   const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
     request;
-  assert(
-    query.length === queryCount * headCount * headWidth,
-    'the query is [queryCount, headCount, headWidth]',
-  );
-  const cached = keyCount * kvHeadCount * headWidth;
-  assert(keys.length >= cached && values.length >= cached, 'the cache holds every position');
-  assert(queryCount <= keyCount, 'the new tokens are in the cache');
-  assert(headCount % kvHeadCount === 0, 'query heads share key heads in equal groups');
-  assert(alibiSlopes === null || alibiSlopes.length === headCount, 'alibi has one slope per head');
+  assertAttend(request);
   const out = new Float32Array(query.length);
   const pending = addon.attend(
     engine,

@@ -6,7 +6,7 @@ import {
   type TensorSource,
 } from '@ultramem/checkpoint';
 import { assert, OperatingError } from '@ultramem/invariant';
-import type { DotRequest, EntryList, Kernels, PoolRequest, ValueTable } from '@ultramem/kernels';
+import { assertDots, assertPool, type Kernels, type ValueTable } from '@ultramem/kernels';
 import { type Range, rangeLength } from '@ultramem/ultramem';
 import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
 import { Resident } from './resident.ts';
@@ -89,7 +89,7 @@ export function poolingKernels(addon: Addon, engine: Engine) {
     loadValues: (source, rows, columns) => loadValues(addon, source, rows, columns),
     pool: async (values, request) => {
       const table = ownValues(values);
-      checkPool(table, request);
+      assertPool(table, request);
       const { tokenCount, entryStart, slot, block, blockCount, weight, coreCount, pre } = request;
       const out = new Float32Array(tokenCount * blockCount * rangeLength(table.columns));
       await settled(() =>
@@ -109,7 +109,7 @@ export function poolingKernels(addon: Addon, engine: Engine) {
     },
     dotRows: async (values, request) => {
       const table = ownValues(values);
-      checkDots(table, request);
+      assertDots(table, request);
       const { entryStart, slot, query } = request;
       const out = new Float64Array(slot.length);
       await settled(() => addon.dotValues(engine, table.handle, entryStart, slot, query, out));
@@ -166,36 +166,6 @@ async function readValues(
     addon.releaseValues(handle);
     throw error;
   }
-}
-
-function checkPool(table: NativeValues, request: PoolRequest): void {
-  checkEntries(request);
-  const { slot, block, weight, coreCount, pre, tokenCount } = request;
-  assert(block.length === slot.length, 'every entry has a block');
-  assert(weight.length === slot.length * coreCount, 'every entry has a weight per core');
-  assert(table.fullWidth % coreCount === 0, 'cores weigh equal parts of the full width');
-  if (pre === null) return;
-  const preTable = ownValues(pre.table);
-  assert(rangeLength(preTable.columns) === preTable.fullWidth, 'a gate takes whole pre-value rows');
-  assert(pre.query.length === tokenCount * preTable.fullWidth, 'the query is [tokenCount, table columns]');
-}
-
-function checkDots(table: NativeValues, request: DotRequest): void {
-  checkEntries(request);
-  assert(
-    request.query.length === request.tokenCount * rangeLength(table.columns),
-    'the query is [tokenCount, table columns]',
-  );
-}
-
-function checkEntries({ tokenCount, entryStart, slot }: EntryList): void {
-  assert(entryStart.length === tokenCount + 1, 'entryStart has one entry per token and one more');
-  assert(
-    entryStart[0] === 0 && entryStart[tokenCount] === slot.length,
-    'entryStart runs from 0 to the number of entries',
-  );
-  for (let token = 0; token < tokenCount; token++)
-    assert(entryStart[token] <= entryStart[token + 1], 'entryStart never goes back');
 }
 
 function ownValues(handle: ValueTable): NativeValues {

@@ -1,5 +1,9 @@
 import { assert, OperatingError } from '@ultramem/invariant';
 import {
+  assertCores,
+  assertGrid,
+  assertScores,
+  emptySelection,
   type GridRequest,
   type Kernels,
   type KeyTable,
@@ -123,7 +127,7 @@ async function select(
   assert(keys.range.start === 0, 'whoever selects holds every key');
   const k = Math.min(request.k, rangeLength(keys.range));
   const call = scoreArguments(keys, request, k);
-  assertCores(cores, coreCount, headCount, rank);
+  assertCores(request, headCount, rank);
   const selection = emptySelection(tokenCount, headCount * k, coreCount);
   return winners(selection, k, cores, (...into) => addon.select(engine, ...call, cores, coreCount, ...into));
 }
@@ -131,12 +135,7 @@ async function select(
 async function selectGrid(addon: Addon, engine: Engine, request: GridRequest): Promise<Selection> {
   const { candidates, headCount, keyCount, rank, cores, coreCount } = request;
   const { tokenCount, perSide: k, index, refined } = candidates;
-  assert(
-    index.length === tokenCount * headCount * SIDES * k,
-    'candidates are [tokenCount, heads, 2, perSide]',
-  );
-  assert(refined.length === index.length * rank, 'every candidate has a refined score per rank');
-  assertCores(cores, coreCount, headCount, rank);
+  assertGrid(request);
   const selection = emptySelection(tokenCount, headCount * k, coreCount);
   return winners(selection, k, cores, (...into) =>
     addon.selectGrid(
@@ -157,39 +156,8 @@ async function selectGrid(addon: Addon, engine: Engine, request: GridRequest): P
 
 function scoreArguments(keys: NativeKeys, request: ScoreRequest, k: number): ScoreArguments {
   const { query, tokenCount, groupCount, groupOfHead, collapse } = request;
-  const { headCount, width, rank } = keys;
-  assert(
-    query.length === tokenCount * groupCount * SIDES * width,
-    'the query is [tokenCount, groupCount, 2, width]',
-  );
-  assert(groupOfHead.length === headCount, 'every head has a query group');
-  for (const group of groupOfHead) assert(group < groupCount, 'a head takes a query group that is there');
-  assert(
-    collapse.row.length === headCount * rank && collapse.column.length === headCount * rank,
-    'u and v are [heads, rank]',
-  );
+  assertScores(keys, request);
   return [keys.handle, query, tokenCount, groupCount, groupOfHead, collapse.row, collapse.column, k];
-}
-
-function assertCores(cores: Float32Array | null, coreCount: number, headCount: number, rank: number): void {
-  assert(
-    cores === null || cores.length === coreCount * headCount * rank * rank,
-    'cores are [coreCount, heads, rank, rank]',
-  );
-  assert(
-    cores !== null || (coreCount === 1 && rank === 1),
-    'without cores there is one score per winner and one rank',
-  );
-}
-
-function emptySelection(tokenCount: number, perToken: number, coreCount: number): Selection {
-  return {
-    tokenCount,
-    perToken,
-    virtualIndex: new Float64Array(tokenCount * perToken),
-    scores: new Float32Array(tokenCount * perToken * coreCount),
-    rankScore: new Float32Array(tokenCount * perToken),
-  };
 }
 
 /** Fills the selection. Without cores the exact sums come back, because the softmax must use this engine's own `Math.exp`. */

@@ -1,5 +1,4 @@
-import { assert } from '@ultramem/invariant';
-import type { AttendRequest } from '@ultramem/kernels';
+import { type AttendRequest, assertAttend } from '@ultramem/kernels';
 import type { Binding } from './binding.ts';
 import { type TensorId, TYPE, typeOf, withTensors } from './tensors.ts';
 
@@ -30,20 +29,6 @@ export async function attend(
     result.set(attendPart(binding, part), first * size);
   }
   return result;
-}
-
-function assertAttend(request: AttendRequest): void {
-  const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
-    request;
-  assert(
-    query.length === queryCount * headCount * headWidth,
-    'the query is [queryCount, headCount, headWidth]',
-  );
-  assert(keys.length >= keyCount * kvHeadCount * headWidth, 'the cache holds the keys of every position');
-  assert(values.length >= keyCount * kvHeadCount * headWidth, 'the cache holds the values of every position');
-  assert(queryCount <= keyCount, 'the new tokens are in the cache');
-  assert(headCount % kvHeadCount === 0, 'query heads share key heads in equal groups');
-  assert(alibiSlopes === null || alibiSlopes.length === headCount, 'alibi has one slope per head');
 }
 
 function attendPart(binding: Binding, request: AttendRequest): Float32Array {

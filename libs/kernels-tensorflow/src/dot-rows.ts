@@ -1,8 +1,14 @@
-import { assert } from '@ultramem/invariant';
-import { assertEntries, type DotRequest, dot, type ValueTable } from '@ultramem/kernels';
+import {
+  assertDots,
+  type DotRequest,
+  dot,
+  localRows,
+  tokenOfEntry,
+  type ValueTable,
+} from '@ultramem/kernels';
 import { rangeLength } from '@ultramem/ultramem';
 import type { Binding } from './binding.ts';
-import { localRows, ownValues, type TensorflowValues } from './load-values.ts';
+import { ownValues, type TensorflowValues } from './load-values.ts';
 import { type TensorId, type Tensors, TYPE, typeOf, withTensors } from './tensors.ts';
 
 /** Columns that differ by a multiple of this are summed together, as in the kernels' `dot`. */
@@ -26,10 +32,9 @@ export async function dotRows(
 ): Promise<Float64Array> {
   const table = ownValues(handle);
   const width = rangeLength(table.columns);
-  const { tokenCount, slot, query } = request;
-  assertEntries(request);
-  assert(query.length === tokenCount * width, 'the query is [tokenCount, table columns]');
-  const local = localRows(table, slot);
+  const { slot, query } = request;
+  assertDots(table, request);
+  const local = localRows(table.rows, slot);
   const dots = new Float64Array(slot.length);
   if (width === 0) return dots;
   const token = tokenOfEntry(request);
@@ -43,12 +48,6 @@ export async function dotRows(
     dots.set(part, first);
   }
   return dots;
-}
-
-function tokenOfEntry({ tokenCount, entryStart, slot }: DotRequest): Uint32Array {
-  const token = new Uint32Array(slot.length);
-  for (let t = 0; t < tokenCount; t++) token.fill(t, entryStart[t], entryStart[t + 1]);
-  return token;
 }
 
 function dotOnHost(

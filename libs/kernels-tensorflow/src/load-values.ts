@@ -1,5 +1,5 @@
 import { type DType, readRectangle, rowByteCount, type TensorSource, toFloat32 } from '@ultramem/checkpoint';
-import { assert, OperatingError } from '@ultramem/invariant';
+import { assert } from '@ultramem/invariant';
 import type { ValueTable } from '@ultramem/kernels';
 import { type Range, rangeLength, SCALE_BLOCK, scaleCount } from '@ultramem/ultramem';
 import type { Binding } from './binding.ts';
@@ -158,22 +158,4 @@ export function ownValues(handle: ValueTable): TensorflowValues {
   assert(handle instanceof TensorflowValues, 'a value table is used by the backend that loaded it');
   handle.assertHeld();
   return handle;
-}
-
-/**
- * Rows of the handle that hold slots of the whole table. Checked here, because a GPU answers zeros for rows that are not there.
- *
- * @throws OperatingError SLOT_OUT_OF_RANGE
- */
-export function localRows({ rows: { start, end } }: TensorflowValues, slot: Uint32Array): Uint32Array {
-  const local = new Uint32Array(slot.length);
-  for (let i = 0; i < slot.length; i++) {
-    if (slot[i] < start || slot[i] >= end)
-      throw new OperatingError(
-        'SLOT_OUT_OF_RANGE',
-        `slot ${slot[i]} was asked for; expected a slot of ${start} to ${end - 1}; check that both sides hold the same plan and model`,
-      );
-    local[i] = slot[i] - start;
-  }
-  return local;
 }

@@ -1,6 +1,6 @@
 import { readFloats, type TensorSource } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
-import { dot, type Matrix } from '@ultramem/kernels';
+import { assertProduct, dot, type Matrix } from '@ultramem/kernels';
 import type { Binding } from './binding.ts';
 import { Resident } from './resident.ts';
 import { isSettled, normOf, sumBound } from './settled.ts';
@@ -50,8 +50,7 @@ export async function matmul(
   assert(weight instanceof TensorflowMatrix, 'a matrix is used by the backend that loaded it');
   weight.assertHeld();
   const { rows, columns } = weight;
-  assert(x.length === rowCount * columns, 'x has one row of the weight columns per batch row');
-  assert(bias === null || bias.length === rows, 'a bias has one entry per weight row');
+  assertProduct(weight, x, rowCount, bias);
   const result = new Float32Array(rowCount * rows);
   const step = Math.max(1, Math.floor(MACS_PER_CALL / Math.max(1, rows * columns)));
   for (let first = 0; first < rowCount && rows > 0; first += step) {

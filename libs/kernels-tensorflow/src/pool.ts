@@ -1,9 +1,16 @@
-import { assert, OperatingError } from '@ultramem/invariant';
-import { assertEntries, gateWeights, type PoolRequest, type ValueTable } from '@ultramem/kernels';
+import {
+  assertPool,
+  coreEdges,
+  gateWeights,
+  localRows,
+  type PoolRequest,
+  refuseBlock,
+  type ValueTable,
+} from '@ultramem/kernels';
 import { rangeLength } from '@ultramem/ultramem';
 import type { Binding } from './binding.ts';
 import { dotRows } from './dot-rows.ts';
-import { localRows, ownValues, type TensorflowValues } from './load-values.ts';
+import { ownValues, type TensorflowValues } from './load-values.ts';
 import { isSettled, sumBound } from './settled.ts';
 import { TYPE, withTensors } from './tensors.ts';
 
@@ -35,8 +42,9 @@ export async function pool(
 ): Promise<Float32Array> {
   const table = ownValues(handle);
   assertPool(table, request);
+  for (const block of request.block) refuseBlock(block, request.blockCount);
   const { tokenCount, entryStart, blockCount, coreCount } = request;
-  const local = localRows(table, request.slot);
+  const local = localRows(table.rows, request.slot);
   const weights = request.pre === null ? request.weight : await gated(binding, breathe, request, request.pre);
   const width = rangeLength(table.columns);
   const result = new Float32Array(tokenCount * blockCount * width);
@@ -59,38 +67,14 @@ export async function pool(
   return result;
 }
 
-function assertPool(table: TensorflowValues, request: PoolRequest): void {
-  const { slot, block, blockCount, weight, coreCount } = request;
-  assertEntries(request);
-  assert(block.length === slot.length, 'every entry has a block');
-  assert(weight.length === slot.length * coreCount, 'every entry has a weight per core');
-  assert(table.fullWidth % coreCount === 0, 'cores weigh equal parts of the full width');
-  const bad = block.find((target) => target >= blockCount);
-  if (bad !== undefined)
-    throw new OperatingError(
-      'BLOCK_OUT_OF_RANGE',
-      `block ${bad} was asked for; expected a block below ${blockCount}; check that both sides hold the same model`,
-    );
-}
-
 async function gated(
   binding: Binding,
   breathe: () => Promise<void>,
   { tokenCount, entryStart, slot, weight, coreCount }: PoolRequest,
   pre: NonNullable<PoolRequest['pre']>,
 ): Promise<Float32Array> {
-  assert(rangeLength(pre.table.columns) === pre.table.fullWidth, 'a gate takes whole pre-value rows');
   const dots = await dotRows(binding, breathe, pre.table, { tokenCount, entryStart, slot, query: pre.query });
   return gateWeights(dots, weight, coreCount, pre.activation);
-}
-
-/** Where each core's part begins and ends within the handle's columns; cores divide the full width, not the slice. */
-function coreEdges({ columns: { start, end }, fullWidth }: TensorflowValues, coreCount: number): number[] {
-  const part = fullWidth / coreCount;
-  return Array.from(
-    { length: coreCount + 1 },
-    (_, core) => Math.min(Math.max(core * part, start), end) - start,
-  );
 }
 
 function poolTokens(

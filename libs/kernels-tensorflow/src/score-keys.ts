@@ -1,5 +1,4 @@
-import { assert } from '@ultramem/invariant';
-import { dot, type KeyTable, type ScoreRequest } from '@ultramem/kernels';
+import { assertScores, dot, type KeyTable, type ScoreRequest } from '@ultramem/kernels';
 import { type Candidates, collapseScore, rangeLength, SIDES, topK } from '@ultramem/ultramem';
 import type { Binding } from './binding.ts';
 import { type DeviceScores, deviceScores } from './device-scores.ts';
@@ -54,24 +53,6 @@ export async function scoreKeys(
       }
   }
   return result;
-}
-
-function assertScores(keys: TensorflowKeys, request: ScoreRequest): void {
-  const { query, tokenCount, groupCount, groupOfHead, collapse } = request;
-  const { headCount, width, rank } = keys;
-  assert(
-    query.length === tokenCount * groupCount * SIDES * width,
-    'the query is [tokenCount, groupCount, 2, width]',
-  );
-  assert(groupOfHead.length === headCount, 'every head has a query group');
-  assert(
-    groupOfHead.every((group) => group < groupCount),
-    'a head takes a query group that is there',
-  );
-  assert(
-    collapse.row.length === headCount * rank && collapse.column.length === headCount * rank,
-    'u and v are [heads, rank]',
-  );
 }
 
 function copyRow(

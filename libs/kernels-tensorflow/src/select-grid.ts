@@ -1,5 +1,4 @@
-import { assert } from '@ultramem/invariant';
-import type { GridRequest, Kernels } from '@ultramem/kernels';
+import { assertGrid, emptySelection, type GridRequest, type Kernels } from '@ultramem/kernels';
 import { comesBefore, type Selection, SIDES } from '@ultramem/ultramem';
 import type { Binding } from './binding.ts';
 import { type DeviceGrid, deviceGrid } from './device-grid.ts';
@@ -25,22 +24,10 @@ export async function selectGrid(
   request: GridRequest,
 ): Promise<Selection> {
   const { candidates, headCount, rank, cores, coreCount } = request;
-  const { tokenCount, perSide: k, index, refined } = candidates;
+  const { tokenCount, perSide: k } = candidates;
   if (cores === null) return reference(request);
-  assert(
-    index.length === tokenCount * headCount * SIDES * k,
-    'candidates are [tokenCount, heads, 2, perSide]',
-  );
-  assert(refined.length === index.length * rank, 'every candidate has a refined score per rank');
-  assert(cores.length === coreCount * headCount * rank * rank, 'cores are [coreCount, heads, rank, rank]');
-  const entries = tokenCount * headCount * k;
-  const selection: Selection = {
-    tokenCount,
-    perToken: headCount * k,
-    virtualIndex: new Float64Array(entries),
-    scores: new Float32Array(entries * coreCount),
-    rankScore: new Float32Array(entries),
-  };
+  assertGrid(request);
+  const selection = emptySelection(tokenCount, headCount * k, coreCount);
   const heads = Array.from({ length: headCount }, (_, head) => gridHead(request, cores, head));
   const host = new HostGrid(k, rank);
   const step = Math.max(1, Math.floor(PLACES_MAX / Math.max(1, headCount * k * k)));

@@ -1,6 +1,5 @@
 import { OperatingError } from '@ultramem/invariant';
-import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
-import { rangeLength } from '@ultramem/ultramem';
+import { createReferenceKernels, gridRequest, type Kernels } from '@ultramem/kernels';
 import { activate } from './activate.ts';
 import { attend } from './attend.ts';
 import { loadBinding, type TensorflowDevice } from './binding.ts';
@@ -41,12 +40,8 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
     attend: (request) => attend(binding, breathe, request),
     scoreKeys: (keys, request) => scoreKeys(binding, breathe, keys, request),
     selectGrid: grid,
-    select: async (keys, request) => {
-      const { headCount, rank, range } = keys;
-      const { cores, coreCount } = request;
-      const candidates = await scoreKeys(binding, breathe, keys, request);
-      return grid({ candidates, headCount, keyCount: rangeLength(range), rank, cores, coreCount });
-    },
+    select: async (keys, request) =>
+      grid(gridRequest(keys, request, await scoreKeys(binding, breathe, keys, request))),
     pool: (values, request) => pool(binding, breathe, values, request),
     dotRows: (table, request) => dotRows(binding, breathe, table, request),
     close: async () => {},

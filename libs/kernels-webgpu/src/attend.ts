@@ -1,5 +1,4 @@
-import { assert } from '@ultramem/invariant';
-import type { AttendRequest } from '@ultramem/kernels';
+import { type AttendRequest, assertAttend } from '@ultramem/kernels';
 import { type Gpu, inTwoDimensions } from './gpu.ts';
 import { isDoubtful, spanOf } from './span.ts';
 import { EXPONENTIAL, KEEP, PAIRS } from './wgsl.ts';
@@ -23,16 +22,8 @@ export async function attend(
 ): Promise<Float32Array> {
   const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
     request;
-  assert(
-    query.length === queryCount * headCount * headWidth,
-    'the query is [queryCount, headCount, headWidth]',
-  );
+  assertAttend(request);
   const cached = keyCount * kvHeadCount * headWidth;
-  assert(keys.length >= cached, 'the cache holds the keys of every position');
-  assert(values.length >= cached, 'the cache holds the values of every position');
-  assert(queryCount <= keyCount, 'the new tokens are in the cache');
-  assert(headCount % kvHeadCount === 0, 'query heads share key heads in equal groups');
-  assert(alibiSlopes === null || alibiSlopes.length === headCount, 'alibi has one slope per head');
   const ownKeys = keys.subarray(0, cached);
   const ownValues = values.subarray(0, cached);
   const valueSpan = spanOf(ownValues);

@@ -1,10 +1,16 @@
 import type { FloatDType } from '@ultramem/checkpoint';
-import { assert } from '@ultramem/invariant';
-import { assertEntries, type DotRequest, dot, type ValueTable } from '@ultramem/kernels';
+import {
+  assertDots,
+  type DotRequest,
+  dot,
+  localRows,
+  tokenOfEntry,
+  type ValueTable,
+} from '@ultramem/kernels';
 import { rangeLength } from '@ultramem/ultramem';
 import { type Gpu, inTwoDimensions } from './gpu.ts';
 import { doubtBelow, isDoubtful, spanOf } from './span.ts';
-import { localRows, ownValues, type WebgpuValues } from './value-table.ts';
+import { ownValues, type WebgpuValues } from './value-table.ts';
 import { ELEMENT, KEEP, PAIRS } from './wgsl.ts';
 
 /** Threads that share the columns of an entry. */
@@ -20,11 +26,9 @@ const ENTRIES_MAX = 2 ** 20;
  */
 export async function dotRows(gpu: Gpu, handle: ValueTable, request: DotRequest): Promise<Float64Array> {
   const values = ownValues(handle);
-  const width = rangeLength(values.columns);
-  const { tokenCount, slot, query } = request;
-  assertEntries(request);
-  assert(query.length === tokenCount * width, 'the query is [tokenCount, table columns]');
-  const rows = localRows(values, slot);
+  const { slot, query } = request;
+  assertDots(values, request);
+  const rows = localRows(values.rows, slot);
   const tokens = tokenOfEntry(request);
   const dots = new Float64Array(slot.length);
   for (let first = 0; first < slot.length; first += ENTRIES_MAX) {
@@ -39,13 +43,6 @@ export async function dotRows(gpu: Gpu, handle: ValueTable, request: DotRequest)
 interface Entries {
   rows: Uint32Array;
   tokens: Uint32Array;
-}
-
-function tokenOfEntry({ tokenCount, entryStart, slot }: DotRequest): Uint32Array {
-  const tokens = new Uint32Array(slot.length);
-  for (let token = 0; token < tokenCount; token++)
-    tokens.fill(token, entryStart[token], entryStart[token + 1]);
-  return tokens;
 }
 
 /** Adds up the parts of the columns. */

@@ -1,6 +1,6 @@
 import type { TensorSource } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
-import { dot, type Matrix } from '@ultramem/kernels';
+import { assertProduct, dot, type Matrix } from '@ultramem/kernels';
 import { rangeLength } from '@ultramem/ultramem';
 import { dispatchProduct, productPipelines } from './batched-product.ts';
 import { type DeviceTable, loadTable } from './device-table.ts';
@@ -52,8 +52,7 @@ export async function matmul(
   assert(handle instanceof WebgpuMatrix, 'a matrix is used by the backend that loaded it');
   const { table, rows, columns } = handle;
   table.assertHeld();
-  assert(x.length === rowCount * columns, 'x has one row of the weight columns per batch row');
-  assert(bias === null || bias.length === rows, 'a bias has one entry per weight row');
+  assertProduct(handle, x, rowCount, bias);
   const result = new Float32Array(rowCount * rows);
   if (rowCount === 0) return result;
   const rowsMax = Math.max(1, Math.floor(JOB_BYTES_MAX / 4 / Math.max(rows, columns)));

@@ -1,12 +1,18 @@
 import type { FloatDType } from '@ultramem/checkpoint';
-import { assert, OperatingError } from '@ultramem/invariant';
-import { assertEntries, gateWeights, type PoolRequest, type ValueTable } from '@ultramem/kernels';
+import {
+  assertPool,
+  gateWeights,
+  localRows,
+  type PoolRequest,
+  refuseBlock,
+  type ValueTable,
+} from '@ultramem/kernels';
 import { rangeLength } from '@ultramem/ultramem';
 import { dotRows } from './dot-rows.ts';
 import { type Gpu, inTwoDimensions } from './gpu.ts';
 import { type Groups, groupEntries } from './group-entries.ts';
 import { doubtBelow, isDoubtful, spanOf } from './span.ts';
-import { localRows, ownValues, type WebgpuValues } from './value-table.ts';
+import { ownValues, type WebgpuValues } from './value-table.ts';
 import { ELEMENT, KEEP } from './wgsl.ts';
 
 const THREADS = 64;
@@ -22,13 +28,10 @@ const RESULT_BYTES_MAX = 64 * 2 ** 20;
  */
 export async function pool(gpu: Gpu, handle: ValueTable, request: PoolRequest): Promise<Float32Array> {
   const values = ownValues(handle);
-  const { tokenCount, slot, block, blockCount, weight, coreCount } = request;
-  assertEntries(request);
-  assert(block.length === slot.length, 'every entry has a block');
-  assert(weight.length === slot.length * coreCount, 'every entry has a weight per core');
-  assert(values.fullWidth % coreCount === 0, 'cores weigh equal parts of the full width');
-  const rows = localRows(values, slot);
-  refuseBlocks(block, blockCount);
+  const { tokenCount, slot, block, blockCount, weight } = request;
+  assertPool(values, request);
+  const rows = localRows(values.rows, slot);
+  for (const target of block) refuseBlock(target, blockCount);
   const weights = request.pre === null ? weight : await gatedWeights(gpu, request, request.pre);
   const width = rangeLength(values.columns);
   const result = new Float32Array(tokenCount * blockCount * width);
@@ -51,19 +54,9 @@ async function gatedWeights(
   request: PoolRequest,
   pre: NonNullable<PoolRequest['pre']>,
 ): Promise<Float32Array> {
-  assert(rangeLength(pre.table.columns) === pre.table.fullWidth, 'a gate takes whole pre-value rows');
   const { tokenCount, entryStart, slot, weight, coreCount } = request;
   const dots = await dotRows(gpu, pre.table, { tokenCount, entryStart, slot, query: pre.query });
   return gateWeights(dots, weight, coreCount, pre.activation);
-}
-
-function refuseBlocks(blocks: Uint8Array, blockCount: number): void {
-  for (const block of blocks)
-    if (block >= blockCount)
-      throw new OperatingError(
-        'BLOCK_OUT_OF_RANGE',
-        `block ${block} was asked for; expected a block below ${blockCount}; check that both sides hold the same model`,
-      );
 }
 
 /** Sums groups `first .. end - 1` and puts them into their places of the result. */

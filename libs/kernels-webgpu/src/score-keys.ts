@@ -1,5 +1,5 @@
 import { assert } from '@ultramem/invariant';
-import { dot, type KeyTable, type ScoreRequest } from '@ultramem/kernels';
+import { assertScores, dot, type KeyTable, type ScoreRequest } from '@ultramem/kernels';
 import { type Candidates, collapseScore, rangeLength, SIDES, topK } from '@ultramem/ultramem';
 import { dispatchProduct, productPipelines } from './batched-product.ts';
 import { bestKeysPipeline, dispatchBestKeys } from './best-keys.ts';
@@ -27,7 +27,8 @@ export async function scoreKeys(
   request: ScoreRequest,
 ): Promise<Candidates> {
   const keys = ownKeys(handle);
-  assertFits(keys, request);
+  assertScores(keys, request);
+  assert(keys.exact.elements.length >= 0, 'a handle is not used after its release');
   const { tokenCount, k } = request;
   const lists = keys.headCount * SIDES;
   const keyCount = rangeLength(keys.range);
@@ -63,24 +64,6 @@ export async function scoreKeys(
 /** Room for near-ties; a list with more of them is scored by the host. */
 function survivorsMax(perSide: number): number {
   return perSide + 16 + (perSide >> 2);
-}
-
-function assertFits({ exact, headCount, width, rank }: WebgpuKeys, request: ScoreRequest): void {
-  const { query, tokenCount, groupCount, groupOfHead, collapse } = request;
-  assert(exact.elements.length >= 0, 'a handle is not used after its release');
-  assert(
-    query.length === tokenCount * groupCount * SIDES * width,
-    'the query is [tokenCount, groupCount, 2, width]',
-  );
-  assert(groupOfHead.length === headCount, 'every head has a query group');
-  assert(
-    groupOfHead.every((group) => group < groupCount),
-    'a head takes a query group that is there',
-  );
-  assert(
-    collapse.row.length === headCount * rank && collapse.column.length === headCount * rank,
-    'u and v are [heads, rank]',
-  );
 }
 
 /**

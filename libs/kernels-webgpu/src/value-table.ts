@@ -1,5 +1,5 @@
 import type { TensorSource } from '@ultramem/checkpoint';
-import { assert, OperatingError } from '@ultramem/invariant';
+import { assert } from '@ultramem/invariant';
 import type { ValueTable } from '@ultramem/kernels';
 import type { Range } from '@ultramem/ultramem';
 import { type DeviceTable, loadTable } from './device-table.ts';
@@ -48,23 +48,4 @@ export function ownValues(handle: ValueTable): WebgpuValues {
   assert(handle instanceof WebgpuValues, 'a value table is used by the backend that loaded it');
   handle.table.assertHeld();
   return handle;
-}
-
-/**
- * Rows of the handle that hold slots of the whole table. Checked here, because a device reads what lies beside its buffer or nothing.
- *
- * @throws OperatingError SLOT_OUT_OF_RANGE
- */
-export function localRows({ rows: { start, end } }: WebgpuValues, slots: Uint32Array): Uint32Array {
-  const local = new Uint32Array(slots.length);
-  for (let entry = 0; entry < slots.length; entry++) {
-    const slot = slots[entry];
-    if (slot < start || slot >= end)
-      throw new OperatingError(
-        'SLOT_OUT_OF_RANGE',
-        `slot ${slot} was asked for; expected a slot of ${start} to ${end - 1}; check that both sides hold the same plan and model`,
-      );
-    local[entry] = slot - start;
-  }
-  return local;
 }

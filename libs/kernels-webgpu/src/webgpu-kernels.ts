@@ -1,8 +1,6 @@
 /// <reference types="@webgpu/types" />
 
-import { assert } from '@ultramem/invariant';
-import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
-import { rangeLength } from '@ultramem/ultramem';
+import { createReferenceKernels, gridRequest, type Kernels } from '@ultramem/kernels';
 import { activate } from './activate.ts';
 import { attend } from './attend.ts';
 import { dotRows } from './dot-rows.ts';
@@ -53,20 +51,9 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
     scoreKeys: (keys, request) => run(() => scoreKeys(gpu, breathe, keys, request)),
     selectGrid: (request) => run(() => host.selectGrid(request)),
     select: (keys, request) =>
-      run(async () => {
-        const { headCount, rank, range } = keys;
-        assert(range.start === 0, 'whoever selects holds every key');
-        const { cores, coreCount } = request;
-        const candidates = await scoreKeys(gpu, breathe, keys, request);
-        return host.selectGrid({
-          candidates,
-          headCount,
-          keyCount: rangeLength(range),
-          rank,
-          cores,
-          coreCount,
-        });
-      }),
+      run(async () =>
+        host.selectGrid(gridRequest(keys, request, await scoreKeys(gpu, breathe, keys, request))),
+      ),
     pool: (values, request) => run(() => pool(gpu, values, request)),
     dotRows: (table, request) => run(() => dotRows(gpu, table, request)),
     close: async () => device.destroy(),

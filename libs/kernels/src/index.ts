@@ -1,4 +1,18 @@
 export { silu } from './activation.ts';
+export {
+  assertAttend,
+  assertCores,
+  assertDots,
+  assertGrid,
+  assertPool,
+  assertProduct,
+  assertScores,
+  emptySelection,
+  localRows,
+  refuseBlock,
+  tokenOfEntry,
+} from './check-requests.ts';
+export { coreEdges } from './core-edges.ts';
 export { erf, gateWeights, gelu } from './gate-weights.ts';
 export type {
   Activation,
@@ -18,7 +32,7 @@ export type {
 export { loadCollapse, loadMemoryTables, type MemoryPart, type MemoryTables } from './memory-tables.ts';
 export { memoryTensor } from './memory-tensor.ts';
 export { softmax } from './reference/attend.ts';
-export { assertEntries } from './reference/dot-rows.ts';
 export { loadKeys as loadReferenceKeys, ReferenceKeys, readNormalisedKeys } from './reference/load-keys.ts';
 export { dot } from './reference/multiply-rows.ts';
 export { createReferenceKernels } from './reference/reference-kernels.ts';
+export { gridRequest } from './reference/select-grid.ts';

@@ -1,4 +1,4 @@
-import { assert } from '@ultramem/invariant';
+import { assertAttend } from '../check-requests.ts';
 import type { AttendRequest } from '../kernels.ts';
 import { dot } from './multiply-rows.ts';
 import type { Turns } from './turns.ts';
@@ -10,15 +10,7 @@ import type { Turns } from './turns.ts';
 export async function attend(turns: Turns, request: AttendRequest): Promise<Float32Array> {
   const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
     request;
-  assert(
-    query.length === queryCount * headCount * headWidth,
-    'the query is [queryCount, headCount, headWidth]',
-  );
-  assert(keys.length >= keyCount * kvHeadCount * headWidth, 'the cache holds the keys of every position');
-  assert(values.length >= keyCount * kvHeadCount * headWidth, 'the cache holds the values of every position');
-  assert(queryCount <= keyCount, 'the new tokens are in the cache');
-  assert(headCount % kvHeadCount === 0, 'query heads share key heads in equal groups');
-  assert(alibiSlopes === null || alibiSlopes.length === headCount, 'alibi has one slope per head');
+  assertAttend(request);
   const result = new Float32Array(query.length);
   const weights = new Float64Array(keyCount);
   const sums = new Float64Array(headWidth);

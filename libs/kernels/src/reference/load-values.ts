@@ -6,7 +6,7 @@ import {
   rowByteCount,
   type TensorSource,
 } from '@ultramem/checkpoint';
-import { assert, OperatingError } from '@ultramem/invariant';
+import { assert } from '@ultramem/invariant';
 import { type Range, rangeLength } from '@ultramem/ultramem';
 import type { ValueTable } from '../kernels.ts';
 import { Resident } from './resident.ts';
@@ -95,19 +95,4 @@ export function ownValues(handle: ValueTable): ReferenceValues {
 export function rowBuffer(table: ReferenceValues): RowBuffer {
   const words = new Uint32Array(rangeLength(table.columns));
   return { words, floats: new Float32Array(words.buffer) };
-}
-
-/**
- * Row of the handle that holds a slot of the whole table.
- *
- * @throws OperatingError SLOT_OUT_OF_RANGE
- */
-export function localRow(table: ReferenceValues, slot: number): number {
-  const { start, end } = table.rows;
-  if (slot < start || slot >= end)
-    throw new OperatingError(
-      'SLOT_OUT_OF_RANGE',
-      `slot ${slot} was asked for; expected a slot of ${start} to ${end - 1}; check that both sides hold the same plan and model`,
-    );
-  return slot - start;
 }

@@ -1,4 +1,4 @@
-import { assert } from '@ultramem/invariant';
+import { assertProduct } from '../check-requests.ts';
 import type { Matrix } from '../kernels.ts';
 import { ownMatrix } from './load-matrix.ts';
 import { multiplyRows } from './multiply-rows.ts';
@@ -16,8 +16,7 @@ export async function matmul(
   bias: Float32Array | null,
 ): Promise<Float32Array> {
   const { elements: weight, rows, columns } = ownMatrix(handle);
-  assert(x.length === rowCount * columns, 'x has one row of the weight columns per batch row');
-  assert(bias === null || bias.length === rows, 'a bias has one entry per weight row');
+  assertProduct({ rows, columns }, x, rowCount, bias);
   const result = new Float32Array(rowCount * rows);
   for (let firstRow = 0; firstRow < rows; firstRow += BLOCK_ROWS) {
     const blockRows = Math.min(BLOCK_ROWS, rows - firstRow);

@@ -1,9 +1,10 @@
-import { assert, OperatingError } from '@ultramem/invariant';
 import { rangeLength } from '@ultramem/ultramem';
+import { assertPool, localRow, refuseBlock } from '../check-requests.ts';
+import { coreEdges } from '../core-edges.ts';
 import { gateWeights } from '../gate-weights.ts';
 import type { PoolRequest, ValueTable } from '../kernels.ts';
-import { assertEntries, dotRows } from './dot-rows.ts';
-import { localRow, ownValues, type ReferenceValues, rowBuffer } from './load-values.ts';
+import { dotRows } from './dot-rows.ts';
+import { ownValues, rowBuffer } from './load-values.ts';
 import type { Turns } from './turns.ts';
 
 /**
@@ -15,10 +16,7 @@ import type { Turns } from './turns.ts';
 export async function pool(turns: Turns, handle: ValueTable, request: PoolRequest): Promise<Float32Array> {
   const table = ownValues(handle);
   const { tokenCount, entryStart, slot, block, blockCount, weight, coreCount } = request;
-  assertEntries(request);
-  assert(block.length === slot.length, 'every entry has a block');
-  assert(weight.length === slot.length * coreCount, 'every entry has a weight per core');
-  assert(table.fullWidth % coreCount === 0, 'cores weigh equal parts of the full width');
+  assertPool(table, request);
   const weights = request.pre === null ? weight : gatedWeights(request, request.pre);
   const width = rangeLength(table.columns);
   const edges = coreEdges(table, coreCount);
@@ -30,8 +28,8 @@ export async function pool(turns: Turns, handle: ValueTable, request: PoolReques
     sums.fill(0);
     for (let entry = entryStart[token]; entry < entryStart[token + 1]; entry++) {
       const target = block[entry];
-      if (target >= blockCount) throw blockOutOfRange(target, blockCount);
-      table.readRow(localRow(table, slot[entry]), row);
+      refuseBlock(target, blockCount);
+      table.readRow(localRow(table.rows, slot[entry]), row);
       for (let core = 0; core < coreCount; core++) {
         const w = weights[entry * coreCount + core];
         const end = edges[core + 1];
@@ -46,25 +44,7 @@ export async function pool(turns: Turns, handle: ValueTable, request: PoolReques
 }
 
 function gatedWeights(request: PoolRequest, pre: NonNullable<PoolRequest['pre']>): Float32Array {
-  assert(rangeLength(pre.table.columns) === pre.table.fullWidth, 'a gate takes whole pre-value rows');
   const { tokenCount, entryStart, slot, weight, coreCount } = request;
   const dots = dotRows(pre.table, { tokenCount, entryStart, slot, query: pre.query });
   return gateWeights(dots, weight, coreCount, pre.activation);
-}
-
-/** Where each core's part begins and ends within the handle's columns; cores divide the full width, not the slice. */
-function coreEdges(table: ReferenceValues, coreCount: number): number[] {
-  const { start, end } = table.columns;
-  const part = table.fullWidth / coreCount;
-  return Array.from(
-    { length: coreCount + 1 },
-    (_, core) => Math.min(Math.max(core * part, start), end) - start,
-  );
-}
-
-function blockOutOfRange(block: number, blockCount: number): OperatingError {
-  return new OperatingError(
-    'BLOCK_OUT_OF_RANGE',
-    `block ${block} was asked for; expected a block below ${blockCount}; check that both sides hold the same model`,
-  );
 }

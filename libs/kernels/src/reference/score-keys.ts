@@ -1,5 +1,5 @@
-import { assert } from '@ultramem/invariant';
 import { type Candidates, collapseScore, rangeLength, SIDES, topK } from '@ultramem/ultramem';
+import { assertScores } from '../check-requests.ts';
 import type { KeyTable, ScoreRequest } from '../kernels.ts';
 import { ownKeys } from './load-keys.ts';
 import { multiplyRows } from './multiply-rows.ts';
@@ -12,21 +12,10 @@ import type { Turns } from './turns.ts';
  * @throws OperatingError NON_FINITE_SCORE when a score is NaN.
  */
 export async function scoreKeys(turns: Turns, handle: KeyTable, request: ScoreRequest): Promise<Candidates> {
-  const { elements: keys, headCount, range, width, rank } = ownKeys(handle);
+  const table = ownKeys(handle);
+  assertScores(table, request);
+  const { elements: keys, headCount, range, width, rank } = table;
   const { query, tokenCount, groupCount, groupOfHead, collapse, k } = request;
-  assert(
-    query.length === tokenCount * groupCount * SIDES * width,
-    'the query is [tokenCount, groupCount, 2, width]',
-  );
-  assert(groupOfHead.length === headCount, 'every head has a query group');
-  assert(
-    groupOfHead.every((group) => group < groupCount),
-    'a head takes a query group that is there',
-  );
-  assert(
-    collapse.row.length === headCount * rank && collapse.column.length === headCount * rank,
-    'u and v are [heads, rank]',
-  );
   const keyCount = rangeLength(range);
   const perSide = Math.min(k, keyCount);
   const result: Candidates = {

@@ -1,5 +1,6 @@
 import { assert } from '@ultramem/invariant';
 import { type Candidates, rangeLength, type Selection, SIDES, topK } from '@ultramem/ultramem';
+import { assertGrid, emptySelection } from '../check-requests.ts';
 import type { GridRequest, KeyTable, SelectRequest } from '../kernels.ts';
 import { softmax } from './attend.ts';
 
@@ -10,29 +11,11 @@ import { softmax } from './attend.ts';
  * @throws OperatingError NON_FINITE_SCORE when a grid score is NaN.
  */
 export function selectGrid(request: GridRequest): Selection {
-  const { candidates, headCount, keyCount, rank, cores, coreCount } = request;
+  const { candidates, headCount, keyCount, cores, coreCount } = request;
   const { tokenCount, perSide: k, index, refined } = candidates;
-  assert(
-    index.length === tokenCount * headCount * SIDES * k,
-    'candidates are [tokenCount, heads, 2, perSide]',
-  );
-  assert(refined.length === index.length * rank, 'every candidate has a refined score per rank');
-  assert(
-    cores === null || cores.length === coreCount * headCount * rank * rank,
-    'cores are [coreCount, heads, rank, rank]',
-  );
-  assert(
-    cores !== null || (coreCount === 1 && rank === 1),
-    'without cores there is one score per winner and one rank',
-  );
+  assertGrid(request);
   const perToken = headCount * k;
-  const selection: Selection = {
-    tokenCount,
-    perToken,
-    virtualIndex: new Float64Array(tokenCount * perToken),
-    scores: new Float32Array(tokenCount * perToken * coreCount),
-    rankScore: new Float32Array(tokenCount * perToken),
-  };
+  const selection = emptySelection(tokenCount, perToken, coreCount);
   const perCore = new Float64Array(coreCount * k * k);
   const total = new Float64Array(k * k);
   const best = new Uint32Array(k);
