@@ -1,6 +1,6 @@
 import type { Kernels } from '@ultramem/kernels';
 import { kernelConformance } from '@ultramem/kernels/conformance';
-import { createWebgpuKernels } from '@ultramem/kernels-webgpu';
+import { createWebgpuKernels, requiredLimits } from '@ultramem/kernels-webgpu';
 import { openWebgpuDevice, probeWebgpu, type WebgpuDevice } from '@ultramem/webgpu-device';
 import { afterAll, beforeAll, describe, it } from 'vitest';
 
@@ -19,7 +19,7 @@ describe.skipIf(!probe.available).each([
   let kernels: Kernels;
 
   beforeAll(async () => {
-    opened = await openWebgpuDevice();
+    opened = await openWebgpuDevice(requiredLimits);
     kernels = createWebgpuKernels(opened.device, partBytes === undefined ? {} : { partBytes });
   });
   afterAll(() => opened.close());

@@ -1,6 +1,6 @@
 import { OperatingError } from '@ultramem/invariant';
 import { type Kernels, memoryTensor, type PoolRequest } from '@ultramem/kernels';
-import { createWebgpuKernels, type WebgpuKernels } from '@ultramem/kernels-webgpu';
+import { createWebgpuKernels, requiredLimits, type WebgpuKernels } from '@ultramem/kernels-webgpu';
 import { openWebgpuDevice, probeWebgpu, type WebgpuDevice } from '@ultramem/webgpu-device';
 import { beforeEach, describe, expect, it } from 'vitest';
 
@@ -18,7 +18,7 @@ describe.skipIf(!probe.available)(`a lost device ${title}`, () => {
   let kernels: WebgpuKernels;
 
   beforeEach(async () => {
-    opened = await openWebgpuDevice();
+    opened = await openWebgpuDevice(requiredLimits);
     kernels = createWebgpuKernels(opened.device);
   });
 
@@ -56,7 +56,7 @@ describe.skipIf(!probe.available)(`a lost device ${title}`, () => {
   });
 
   it('does not disturb kernels on another device', async () => {
-    const other = createWebgpuKernels((await openWebgpuDevice()).device);
+    const other = createWebgpuKernels((await openWebgpuDevice(requiredLimits)).device);
     const [table] = await loadAll(other);
     opened.device.destroy();
     await kernels.lost;

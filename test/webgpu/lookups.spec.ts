@@ -5,7 +5,7 @@ import {
   type PoolRequest,
   type SelectRequest,
 } from '@ultramem/kernels';
-import { createWebgpuKernels, type WebgpuKernels } from '@ultramem/kernels-webgpu';
+import { createWebgpuKernels, requiredLimits, type WebgpuKernels } from '@ultramem/kernels-webgpu';
 import { openWebgpuDevice, probeWebgpu, type WebgpuDevice } from '@ultramem/webgpu-device';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -17,7 +17,7 @@ describe.skipIf(!probe.available)(`lookups ${title}`, () => {
   let opened: WebgpuDevice;
   let kernels: WebgpuKernels;
   beforeAll(async () => {
-    opened = await openWebgpuDevice();
+    opened = await openWebgpuDevice(requiredLimits);
     kernels = createWebgpuKernels(opened.device);
   });
   afterAll(() => opened.close());

@@ -9,7 +9,7 @@ import {
   verifyModel,
 } from '@ultramem/inference';
 import type { Kernels } from '@ultramem/kernels';
-import { createWebgpuKernels } from '@ultramem/kernels-webgpu';
+import { createWebgpuKernels, requiredLimits } from '@ultramem/kernels-webgpu';
 import { openWebgpuDevice, probeWebgpu, type WebgpuDevice } from '@ultramem/webgpu-device';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bytesOf, demoModel, layerFileNames, loadModel, readIo, vectors } from '../golden/recorded.ts';
@@ -21,7 +21,7 @@ describe.skipIf(!probe.available)(`what the PyTorch reference computed, ${title}
   let opened: WebgpuDevice;
   let kernels: Kernels;
   beforeAll(async () => {
-    opened = await openWebgpuDevice();
+    opened = await openWebgpuDevice(requiredLimits);
     kernels = createWebgpuKernels(opened.device);
   });
   afterAll(() => opened.close());

@@ -1,5 +1,5 @@
 import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
-import { createWebgpuKernels } from '@ultramem/kernels-webgpu';
+import { createWebgpuKernels, requiredLimits } from '@ultramem/kernels-webgpu';
 import { browserClock } from './browser-clock.ts';
 
 /** What this page computes with, until it is lost. */
@@ -11,25 +11,13 @@ export interface Device {
   readonly lost: Promise<string>;
 }
 
-/** What buffers and shaders of large tables need; everything else keeps its default. */
-const LIMITS = [
-  'maxBufferSize',
-  'maxStorageBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup',
-  'maxComputeWorkgroupSizeX',
-  'maxComputeWorkgroupsPerDimension',
-] as const;
-
 /** The GPU of this machine with all that it can give; where a page gets none, the CPU. */
 export async function openDevice(): Promise<Device> {
   if (!isSecureContext) return openCpu('browsers give the GPU to pages of https:// and of this machine only');
   const adapter = await navigator.gpu?.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) return openCpu('this browser has no WebGPU');
-  const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]]));
   try {
-    const device = await adapter.requestDevice({ requiredLimits });
+    const device = await adapter.requestDevice({ requiredLimits: requiredLimits(adapter) });
     const kernels = createWebgpuKernels(device, { breathe: browserClock.breathe });
     return { kernels, name: `WebGPU on ${nameOf(adapter.info)}`, lost: kernels.lost };
   } catch (error) {

@@ -3,7 +3,7 @@ import { OperatingError } from '@ultramem/invariant';
 import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
 import { createNativeKernels } from '@ultramem/kernels-native';
 import { createTensorflowKernels } from '@ultramem/kernels-tensorflow';
-import { createWebgpuKernels } from '@ultramem/kernels-webgpu';
+import { createWebgpuKernels, requiredLimits } from '@ultramem/kernels-webgpu';
 import { openWebgpuDevice } from '@ultramem/webgpu-device';
 import type { Backend } from './backend-name.ts';
 import { chooseBackend } from './choose-backend.ts';
@@ -22,7 +22,7 @@ export interface BackendOptions {
 /**
  * Kernels by name, or the best that this machine has.
  *
- * @throws OperatingError BACKEND_UNAVAILABLE when a backend is named that is not there
+ * @throws OperatingError BACKEND_UNAVAILABLE when a backend is named that is not there, USAGE when a device is named for one that has none
  */
 export async function openBackend(options: BackendOptions): Promise<Kernels> {
   if (options.backend !== 'auto') return open(options.backend, options);
@@ -34,6 +34,11 @@ export async function openBackend(options: BackendOptions): Promise<Kernels> {
 }
 
 async function open(backend: Backend, { device, threads }: BackendOptions): Promise<Kernels> {
+  if (device !== null && device !== undefined && (backend === 'native' || backend === 'reference'))
+    throw new OperatingError(
+      'USAGE',
+      `--device is "${device}", but the ${backend} kernels run on the processor; expected a device for tensorflow or webgpu only; leave --device out, or name the backend with --backend`,
+    );
   const probe = await probeBackend(backend);
   if (!probe.available)
     throw new OperatingError(
@@ -47,9 +52,8 @@ async function open(backend: Backend, { device, threads }: BackendOptions): Prom
     case 'tensorflow':
       return createTensorflowKernels({ device: device ?? null, breathe });
     case 'webgpu': {
-      const opened = await openWebgpuDevice(
-        device === null || device === undefined ? {} : { adapter: device },
-      );
+      const adapter = device === null || device === undefined ? {} : { adapter: device };
+      const opened = await openWebgpuDevice(requiredLimits, adapter);
       return createWebgpuKernels(opened.device, { breathe });
     }
     case 'reference':

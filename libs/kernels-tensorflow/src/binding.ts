@@ -66,10 +66,10 @@ export function whyAbsent(): { why: string; remedy: string } | null {
   if (folder === null)
     return {
       why: `the package ${PACKAGE} is not installed`,
-      remedy: `npm install --ignore-scripts ${PACKAGE}@4.22.0, then ${setupCommand()}`,
+      remedy: `run npm install --ignore-scripts ${PACKAGE}@4.22.0, then ${setupCommand()}`,
     };
   if (!existsSync(join(folder, 'lib/napi-v8/tfjs_binding.node')))
-    return { why: 'TensorFlow is not set up', remedy: setupCommand() };
+    return { why: 'TensorFlow is not set up', remedy: `run ${setupCommand()}` };
   return null;
 }
 
@@ -78,7 +78,7 @@ function load(device: TensorflowDevice | null): Binding {
   if (absent !== null)
     throw new OperatingError(
       'BACKEND_UNAVAILABLE',
-      `TensorFlow cannot be loaded (${absent.why}); expected its libraries and the binding; run: ${absent.remedy}`,
+      `TensorFlow cannot be loaded (${absent.why}); expected its libraries and the binding; ${absent.remedy}`,
     );
   const { env } = process;
   env.CUDA_VISIBLE_DEVICES = visibleDevice(device, env.CUDA_VISIBLE_DEVICES);

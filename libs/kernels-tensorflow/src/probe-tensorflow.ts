@@ -39,7 +39,11 @@ function tryOut(): Promise<TensorflowProbe> {
     execFile(process.execPath, [verify], { timeout: 60_000 }, (error, stdout, stderr) => {
       if (error !== null) {
         const reason = /Error: (.+)/.exec(stderr)?.[1] ?? error.message.split('\n')[0];
-        resolve({ available: false, why: `TensorFlow does not start: ${reason}`, remedy: setupCommand() });
+        resolve({
+          available: false,
+          why: `TensorFlow does not start: ${reason}`,
+          remedy: `run ${setupCommand()}`,
+        });
         return;
       }
       const detail = stdout.trim().split('\n').at(-1) ?? '';

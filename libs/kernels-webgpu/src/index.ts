@@ -1,1 +1,2 @@
+export { requiredLimits } from './required-limits.ts';
 export { createWebgpuKernels, type WebgpuKernels, type WebgpuOptions } from './webgpu-kernels.ts';

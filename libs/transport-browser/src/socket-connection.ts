@@ -1,5 +1,5 @@
 import { MESSAGE_BYTES_MAX } from '@ultramem/protocol';
-import { type Connection, createInbox } from '@ultramem/transport';
+import { type Connection, connectionOver, createInbox } from '@ultramem/transport';
 
 /** How long a closing handshake may take before the connection counts as ended. */
 const CLOSE_TIMEOUT_MS = 1000;
@@ -13,7 +13,6 @@ const CLOSE_TOO_LARGE = 4009;
 /** An open WebSocket of binary type `arraybuffer` as a connection. Handlers are set at once: nothing may be missed. */
 export function socketConnection(socket: WebSocket, peerName: string): Connection {
   const inbox = createInbox();
-  let sentBytes = 0;
   let ownReason: string | null = null;
   let cutTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -37,31 +36,17 @@ export function socketConnection(socket: WebSocket, peerName: string): Connectio
   };
   socket.onclose = ({ code, reason }) =>
     end(ownReason ?? (reason === '' ? `WebSocket code ${code}` : reason));
-  return {
+  return connectionOver(inbox, {
     peerName,
     send: (pieces) => {
-      if (socket.readyState !== WebSocket.OPEN) return;
+      if (socket.readyState !== WebSocket.OPEN) return 0;
       const message = joined(pieces);
       socket.send(message);
-      sentBytes += message.byteLength;
+      return message.byteLength;
     },
     close: (reason) => close(CLOSE_NORMAL, reason),
-    get bufferedBytes() {
-      return socket.bufferedAmount;
-    },
-    get sentBytes() {
-      return sentBytes;
-    },
-    get receivedBytes() {
-      return inbox.receivedBytes;
-    },
-    set onMessage(handler: (message: Uint8Array) => void) {
-      inbox.setOnMessage(handler);
-    },
-    set onClose(handler: (reason: string) => void) {
-      inbox.setOnClose(handler);
-    },
-  };
+    bufferedBytes: () => socket.bufferedAmount,
+  });
 }
 
 /** Pages cannot send fragments, so several pieces are copied into one; a single one is not. */

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer';
 import type { Duplex } from 'node:stream';
 import { BUFFERED_BYTES_MAX } from '@ultramem/protocol';
-import { type Connection, createInbox } from '@ultramem/transport';
+import { type Connection, connectionOver, createInbox } from '@ultramem/transport';
 import type { RawData, WebSocket } from 'ws';
 import { frameHeader } from './frame-header.ts';
 
@@ -25,7 +25,6 @@ export function websocketConnection(
   { peerName, isClient }: { peerName: string; isClient: boolean },
 ): Connection {
   const inbox = createInbox();
-  let sentBytes = 0;
   let ownReason: string | null = null;
   let lastError: Error | null = null;
   let cutTimer: NodeJS.Timeout | undefined;
@@ -55,12 +54,11 @@ export function websocketConnection(
       ownReason ?? lastError?.message ?? (reason.length > 0 ? reason.toString() : `WebSocket code ${code}`),
     );
   });
-  return {
+  return connectionOver(inbox, {
     peerName,
     send: (pieces) => {
-      if (socket.readyState !== socket.OPEN) return;
+      if (socket.readyState !== socket.OPEN) return 0;
       const byteCount = lengthOf(pieces);
-      sentBytes += byteCount;
       const header = frameHeader(byteCount, isClient);
       if (pieces.length === 1) raw.write(Buffer.concat([header, pieces[0]]));
       else {
@@ -69,24 +67,11 @@ export function websocketConnection(
         for (const piece of pieces) raw.write(piece);
         raw.uncork();
       }
+      return byteCount;
     },
     close: (reason) => close(CLOSE_NORMAL, reason),
-    get bufferedBytes() {
-      return socket.bufferedAmount;
-    },
-    get sentBytes() {
-      return sentBytes;
-    },
-    get receivedBytes() {
-      return inbox.receivedBytes;
-    },
-    set onMessage(handler: (message: Uint8Array) => void) {
-      inbox.setOnMessage(handler);
-    },
-    set onClose(handler: (reason: string) => void) {
-      inbox.setOnClose(handler);
-    },
-  };
+    bufferedBytes: () => socket.bufferedAmount,
+  });
 }
 
 function lengthOf(pieces: readonly Uint8Array[]): number {

@@ -1,5 +1,6 @@
 import { codedError } from '@ultramem/protocol';
 import type { Connection, Transport } from './connection.ts';
+import { connectionOver } from './connection-over.ts';
 import { createInbox, type Inbox } from './inbox.ts';
 
 /**
@@ -57,19 +58,18 @@ function createPair(serverName: string, clientName: string): [Connection, Connec
 
 function createEnd(peerName: string, own: Inbox, peer: Inbox): Connection {
   let bufferedBytes = 0;
-  let sentBytes = 0;
   let isOpen = true;
-  return {
+  return connectionOver(own, {
     peerName,
     send: (pieces) => {
-      if (!isOpen || own.isClosed) return;
+      if (!isOpen || own.isClosed) return 0;
       const message = concatenate(pieces);
-      sentBytes += message.length;
       bufferedBytes += message.length;
       later(() => {
         bufferedBytes -= message.length;
         peer.deliver(message);
       });
+      return message.length;
     },
     close: (reason) => {
       if (!isOpen) return;
@@ -79,22 +79,8 @@ function createEnd(peerName: string, own: Inbox, peer: Inbox): Connection {
         peer.close(reason);
       });
     },
-    get bufferedBytes() {
-      return bufferedBytes;
-    },
-    get sentBytes() {
-      return sentBytes;
-    },
-    get receivedBytes() {
-      return own.receivedBytes;
-    },
-    set onMessage(handler: (message: Uint8Array) => void) {
-      own.setOnMessage(handler);
-    },
-    set onClose(handler: (reason: string) => void) {
-      own.setOnClose(handler);
-    },
-  };
+    bufferedBytes: () => bufferedBytes,
+  });
 }
 
 /** Microtasks run in the order in which they were queued, so messages keep theirs. */

@@ -56,7 +56,6 @@ export async function findAdapter(name: string | null): Promise<FoundAdapter> {
 type Create = (options: string[]) => GPU;
 
 async function loadDawn(): Promise<Create> {
-  process.env.XDG_RUNTIME_DIR ??= tmpdir(); // Mesa's drivers complain on standard error without one
   try {
     return (await import('webgpu')).create;
   } catch (error) {
@@ -72,20 +71,27 @@ async function requestAdapter(create: Create, name: string | null): Promise<Foun
   const key = `${name} of ${process.env.VK_DRIVER_FILES}`;
   const gpu = instances.get(key) ?? create(name === null ? [] : [`adapter=${name}`]);
   instances.set(key, gpu);
-  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
+  const request = () => gpu.requestAdapter({ powerPreference: 'high-performance' }).catch(() => null);
+  // Mesa's drivers complain on standard error where there is no such folder.
+  const adapter = await withVariable('XDG_RUNTIME_DIR', tmpdir(), request);
   return adapter === null
     ? null
     : { adapter, description: describe(adapter), isSoftware: isSoftware(adapter) };
 }
 
-/** The Vulkan loader reads the variable when Dawn opens it; child processes should not inherit our choice. */
 async function requestSoftwareAdapter(create: Create, name: string | null): Promise<FoundAdapter | null> {
   if (process.env.VK_DRIVER_FILES !== undefined || !existsSync(SOFTWARE_DRIVER)) return null;
-  process.env.VK_DRIVER_FILES = SOFTWARE_DRIVER;
+  return withVariable('VK_DRIVER_FILES', SOFTWARE_DRIVER, () => requestAdapter(create, name));
+}
+
+/** Drivers read the environment when they are opened; a variable that is set stays, and child processes do not inherit our choice. */
+async function withVariable<T>(variable: string, value: string, work: () => Promise<T>): Promise<T> {
+  if (process.env[variable] !== undefined) return work();
+  process.env[variable] = value;
   try {
-    return await requestAdapter(create, name);
+    return await work();
   } finally {
-    delete process.env.VK_DRIVER_FILES;
+    delete process.env[variable];
   }
 }
 

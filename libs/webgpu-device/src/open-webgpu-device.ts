@@ -9,27 +9,19 @@ export interface WebgpuDevice {
   close(): void;
 }
 
-/** What buffers and shaders of large tables need; everything else keeps its default. */
-const LIMITS = [
-  'maxBufferSize',
-  'maxStorageBufferBindingSize',
-  'maxStorageBuffersPerShaderStage',
-  'maxComputeWorkgroupStorageSize',
-  'maxComputeInvocationsPerWorkgroup',
-  'maxComputeWorkgroupSizeX',
-  'maxComputeWorkgroupsPerDimension',
-] as const;
-
 /**
- * A device with all that its adapter can give.
+ * A device for whoever computes with it.
  *
+ * @param requiredLimits what it has to have, of what the adapter can give
  * @param options.adapter part of an adapter's name; without it the first hardware adapter, else a software driver
  * @throws OperatingError BACKEND_UNAVAILABLE
  */
-export async function openWebgpuDevice(options: { adapter?: string } = {}): Promise<WebgpuDevice> {
+export async function openWebgpuDevice(
+  requiredLimits: (adapter: GPUAdapter) => Record<string, number>,
+  options: { adapter?: string } = {},
+): Promise<WebgpuDevice> {
   const { adapter, description } = await findAdapter(options.adapter ?? null);
-  const requiredLimits = Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]]));
-  const device = await adapter.requestDevice({ requiredLimits });
+  const device = await adapter.requestDevice({ requiredLimits: requiredLimits(adapter) });
   return { device, description, close: () => device.destroy() };
 }
 
@@ -42,9 +34,9 @@ export type WebgpuProbe =
   | { available: false; why: string; remedy: string };
 
 /** Whether this machine has WebGPU, and on what. */
-export async function probeWebgpu(options: { adapter?: string } = {}): Promise<WebgpuProbe> {
+export async function probeWebgpu(): Promise<WebgpuProbe> {
   try {
-    const { description, isSoftware } = await findAdapter(options.adapter ?? null);
+    const { description, isSoftware } = await findAdapter(null);
     return { available: true, detail: description, isSoftware };
   } catch (error) {
     if (error instanceof NoAdapter) return { available: false, why: error.why, remedy: error.remedy };
