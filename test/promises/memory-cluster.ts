@@ -3,7 +3,7 @@ import type { Checkpoint } from '@ultramem/checkpoint';
 import { type Coordinator, startCoordinator } from '@ultramem/coordinator';
 import { type Clock, createRandom } from '@ultramem/environment';
 import { systemClock } from '@ultramem/environment-system';
-import { createReferenceKernels } from '@ultramem/kernels';
+import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
 import { parseKeysMode, parsePartition } from '@ultramem/planner';
 import { loadTokenizer } from '@ultramem/tokenizer';
 import { createMemoryTransport } from '@ultramem/transport';
@@ -23,12 +23,14 @@ export async function startMemoryCluster(
     keys: string;
     capacities: readonly number[];
     frameBytesMax?: number;
+    /** The first for the coordinator, all in turn for the workers; by default plain TypeScript. */
+    kernels?: readonly Kernels[];
     clock?: Clock;
     onEvent?: (source: string, event: object) => void;
   },
 ): Promise<MemoryCluster> {
   const transport = createMemoryTransport();
-  const { clock = systemClock, onEvent = () => {} } = shape;
+  const { clock = systemClock, onEvent = () => {}, kernels = [createReferenceKernels()] } = shape;
   const shared = { transport, clock, checkpoint, token: null, software: 'test/1', processBytes: () => 0 };
   const rethrow = (error: unknown): never => {
     throw error;
@@ -37,7 +39,7 @@ export async function startMemoryCluster(
     ...shared,
     host: '',
     port: 0,
-    kernels: createReferenceKernels(),
+    kernels: kernels[0]!,
     tokenizer: loadTokenizer({
       tokenizerJson: null,
       tokenizerConfigJson: null,
@@ -57,7 +59,7 @@ export async function startMemoryCluster(
     workers[index] = startWorker({
       ...shared,
       random: createRandom(index + 1),
-      kernels: createReferenceKernels(),
+      kernels: kernels[index % kernels.length]!,
       coordinatorUrl: coordinator.url,
       connectTimeoutMs: 5_000,
       workerId: `w${index}`,

@@ -8,9 +8,10 @@ import {
   loadMemoryLayers,
 } from '@ultramem/inference';
 import { createReferenceKernels } from '@ultramem/kernels';
+import { createNativeKernels, probeNative } from '@ultramem/kernels-native';
 import type { MemoryGeometry } from '@ultramem/ultramem';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { startMemoryCluster } from './memory-cluster.ts';
 
 const WIDTH = 16;
@@ -65,6 +66,12 @@ const family = fc.oneof(
   }),
 );
 
+const reference = createReferenceKernels();
+/** Plain TypeScript again where there is no compiler. */
+const native = probeNative().available ? createNativeKernels({ threads: 2 }) : reference;
+const kernelsOf = { reference, native };
+afterAll(() => native.close());
+
 const scenario = fc.record({
   model: family.map((memory) => ({ ...dense, mem_kdim: 6, ...memory })),
   seed: fc.integer({ min: 1, max: 1e6 }),
@@ -73,6 +80,13 @@ const scenario = fc.record({
   keys: fc.constantFrom('coordinator', 'workers', 'auto'),
   tokenCount: fc.integer({ min: 1, max: 6 }),
   smallFrames: fc.boolean(),
+  // Mixed where both are there; what they answer is held against plain TypeScript alone.
+  backends: fc.constantFrom<('reference' | 'native')[]>(
+    ['reference'],
+    ['native'],
+    ['reference', 'native'],
+    ['native', 'reference'],
+  ),
 });
 
 function randomRequest(
@@ -107,20 +121,20 @@ describe('a sharded lookup', () => {
     await fc.assert(
       fc.asyncProperty(
         scenario,
-        async ({ model, seed, partition, capacities, keys, tokenCount, smallFrames }) => {
+        async ({ model, seed, partition, capacities, keys, tokenCount, smallFrames, backends }) => {
           const checkpoint = await syntheticCheckpoint(model, {
             seed,
             dtype: seed % 2 === 0 ? 'BF16' : 'F32',
           });
           const geometry = checkpoint.geometry;
           if (geometry === null) throw new Error('these models have memory');
-          const kernels = createReferenceKernels();
-          const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
-          const local = await createLocalLookup({ checkpoint, kernels, memoryLayers });
+          const memoryLayers = await loadMemoryLayers(checkpoint, reference);
+          const local = await createLocalLookup({ checkpoint, kernels: reference, memoryLayers });
           const workers = partition === 'grid' ? [1, 1, 1, 1] : capacities;
           const cluster = await startMemoryCluster(checkpoint, {
             partition: partition === 'grid' ? 'grid:2x2' : partition,
             keys,
+            kernels: backends.map((name) => kernelsOf[name]),
             capacities: workers.map((share) => share * 1e6),
             ...(smallFrames ? { frameBytesMax: 1 } : {}), // one token a message
           });

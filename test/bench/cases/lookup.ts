@@ -1,12 +1,9 @@
 import { join } from 'node:path';
-import { openCheckpoint } from '@ultramem/checkpoint';
-import { fileDirectory } from '@ultramem/checkpoint-file';
-import { memoryGeometry, parseModelConfig } from '@ultramem/ultramem';
 import type { BenchCase } from '../bench-case.ts';
 import type { BenchContext } from '../bench-context.ts';
 import { ownSide } from '../interleave.ts';
-import { layerConfig, randomQueries, setCount } from '../layer-model.ts';
-import { type LocalWorkers, startLocalWorkers } from '../local-workers.ts';
+import { type LayerCluster, withLayerCluster } from '../layer-cluster.ts';
+import { randomQueries, setCount } from '../layer-model.ts';
 import { readNumbers } from '../peer-server.ts';
 import { againstTime, alone, comparison, type Subject } from '../row.ts';
 import { quantile } from '../statistics.ts';
@@ -20,39 +17,22 @@ export const lookup: BenchCase = {
   name: 'lookup',
   about: 'whole lookup through local worker processes, against PyTorch alone and over gloo',
   async run(context) {
-    const { options } = context;
-    const kernels = await context.kernels();
-    const directory = await context.model(layerConfig(options.shape), 'F32');
-    const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
-    const shared = {
-      kernels,
-      checkpoint,
-      model: directory,
-      count: options.workers,
-      backend: kernels.backend,
-    };
-    const cluster = await startLocalWorkers(shared);
-    try {
-      for (const workload of ['layer', 'gloo'] as const)
-        await measureAgainst(context, cluster, directory, workload);
-    } finally {
-      await cluster.stop();
-      await checkpoint.close();
-    }
+    await withLayerCluster(context, 'auto', async (cluster) => {
+      for (const workload of ['layer', 'gloo'] as const) await measureAgainst(context, cluster, workload);
+    });
   },
 };
 
 async function measureAgainst(
   context: BenchContext,
-  cluster: LocalWorkers,
-  directory: string,
+  cluster: LayerCluster,
   workload: 'layer' | 'gloo',
 ): Promise<void> {
   const { options } = context;
   const { peer, ...rest } = context.peer();
   if (peer === null && workload === 'gloo') return;
   const batches = options.batches ?? (options.quick ? [1, 4] : [1, 16, 256]);
-  const geometry = memoryGeometry(parseModelConfig(layerConfig(options.shape)))!;
+  const { directory, geometry } = cluster;
   const queries = new Map(
     batches.map((batch) => [batch, randomQueries(geometry, batch, setCount(batch, options.quick))]),
   );
@@ -103,8 +83,8 @@ async function measureAgainst(
 
 async function expectSameAnswer(
   context: BenchContext,
-  cluster: LocalWorkers,
-  request: Parameters<LocalWorkers['coordinator']['lookUp']>[0],
+  cluster: LayerCluster,
+  request: Parameters<LayerCluster['coordinator']['lookUp']>[0],
   batch: number,
 ): Promise<void> {
   const { peer } = context.peer();

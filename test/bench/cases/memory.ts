@@ -1,10 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { openCheckpoint } from '@ultramem/checkpoint';
-import { fileDirectory } from '@ultramem/checkpoint-file';
-import { present } from '@ultramem/invariant';
 import type { BenchCase } from '../bench-case.ts';
-import { layerConfig, randomQueries } from '../layer-model.ts';
-import { startLocalWorkers } from '../local-workers.ts';
+import { withLayerCluster } from '../layer-cluster.ts';
+import { randomQueries } from '../layer-model.ts';
 import { figure, missing, type Subject } from '../row.ts';
 import { requestsOf } from './select.ts';
 
@@ -26,30 +23,23 @@ export const memory: BenchCase = {
     };
     if (process.platform !== 'linux')
       return context.report(missing({ ...subject, note: 'only Linux says how much a process holds' }));
-    const directory = await context.model(layerConfig(options.shape), 'F32');
-    const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
-    const geometry = present(checkpoint.geometry, 'the model has a memory layer');
-    const shared = {
-      kernels,
-      checkpoint,
-      model: directory,
-      count: options.workers,
-      backend: kernels.backend,
-    };
-    const cluster = await startLocalWorkers(shared);
-    for (const request of requestsOf(randomQueries(geometry, 64, 32), 64, 32))
-      await cluster.coordinator.lookUp(request);
-    const held = cluster.workers.map(({ pid }) => memoryOf(pid));
-    const mean = (of: 'rss' | 'anonymous') =>
-      held.reduce((sum, one) => sum + one[of], 0) / held.length / MEGA;
-    const sliceBytes = (geometry.tableRows * geometry.valueWidth * 4) / options.workers;
-    context.report(figure({ ...subject, what: "a worker's slice of values" }, sliceBytes / MEGA, 'MB'));
-    context.report(
-      figure({ ...subject, what: 'resident, mapped pages included, after 2,048 tokens' }, mean('rss'), 'MB'),
-    );
-    context.report(figure({ ...subject, what: 'its own pages, nothing mapped' }, mean('anonymous'), 'MB'));
-    await cluster.stop();
-    await checkpoint.close();
+    await withLayerCluster(context, 'auto', async ({ coordinator, workers, geometry }) => {
+      for (const request of requestsOf(randomQueries(geometry, 64, 32), 64, 32))
+        await coordinator.lookUp(request);
+      const held = workers.map(({ pid }) => memoryOf(pid));
+      const mean = (of: 'rss' | 'anonymous') =>
+        held.reduce((sum, one) => sum + one[of], 0) / held.length / MEGA;
+      const sliceBytes = (geometry.tableRows * geometry.valueWidth * 4) / options.workers;
+      context.report(figure({ ...subject, what: "a worker's slice of values" }, sliceBytes / MEGA, 'MB'));
+      context.report(
+        figure(
+          { ...subject, what: 'resident, mapped pages included, after 2,048 tokens' },
+          mean('rss'),
+          'MB',
+        ),
+      );
+      context.report(figure({ ...subject, what: 'its own pages, nothing mapped' }, mean('anonymous'), 'MB'));
+    });
   },
 };
 

@@ -1,10 +1,8 @@
-import { openCheckpoint } from '@ultramem/checkpoint';
-import { fileDirectory } from '@ultramem/checkpoint-file';
 import { present } from '@ultramem/invariant';
 import type { BenchCase } from '../bench-case.ts';
 import type { BenchContext } from '../bench-context.ts';
-import { layerConfig, randomQueries } from '../layer-model.ts';
-import { type LocalWorkers, startLocalWorkers } from '../local-workers.ts';
+import { type LayerCluster, withLayerCluster } from '../layer-cluster.ts';
+import { randomQueries } from '../layer-model.ts';
 import { figure } from '../row.ts';
 import { quantile } from '../statistics.ts';
 import { requestsOf } from './select.ts';
@@ -16,42 +14,20 @@ export const phases: BenchCase = {
   name: 'phases',
   about: 'where the time of one lookup through local workers goes',
   async run(context) {
-    const { options } = context;
-    const kernels = await context.kernels();
-    const directory = await context.model(layerConfig(options.shape), 'F32');
-    const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
-    const geometry = present(checkpoint.geometry, 'the model has a memory layer');
-    const shared = {
-      kernels,
-      checkpoint,
-      model: directory,
-      count: options.workers,
-      backend: kernels.backend,
-    };
-    try {
-      for (const partition of ['columns', 'slots']) {
-        const cluster = await startLocalWorkers({ ...shared, partition });
-        try {
-          for (const batch of options.batches ?? (options.quick ? [4] : [1, 16, 256]))
-            await profile(
-              context,
-              cluster,
-              partition,
-              requestsOf(randomQueries(geometry, batch, SETS), batch, SETS),
-            );
-        } finally {
-          await cluster.stop();
+    const { batches, quick } = context.options;
+    for (const partition of ['columns', 'slots'])
+      await withLayerCluster(context, partition, async (cluster) => {
+        for (const batch of batches ?? (quick ? [4] : [1, 16, 256])) {
+          const queries = randomQueries(cluster.geometry, batch, SETS);
+          await profile(context, cluster, partition, requestsOf(queries, batch, SETS));
         }
-      }
-    } finally {
-      await checkpoint.close();
-    }
+      });
   },
 };
 
 async function profile(
   context: BenchContext,
-  { coordinator, workers }: LocalWorkers,
+  { coordinator, workers }: LayerCluster,
   partition: string,
   requests: ReturnType<typeof requestsOf>,
 ): Promise<void> {
