@@ -40,7 +40,10 @@ await main();
 async function main() {
   const flags = process.argv.slice(2);
   const unknown = flags.find((flag) => flag !== '--gpu');
-  if (unknown !== undefined) fail(`the flag ${unknown} was given; expected --gpu or nothing; leave it out`);
+  if (unknown !== undefined) {
+    process.stderr.write(`error USAGE: ${unknown} was given; expected --gpu or nothing; leave it out\n`);
+    process.exit(2);
+  }
   if (process.platform !== 'linux' || process.arch !== 'x64')
     fail(
       `this is ${process.platform} on ${process.arch}; expected linux on x64, for which there are wheels; use the native kernels here`,

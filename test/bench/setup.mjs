@@ -10,6 +10,9 @@ const folder = fileURLToPath(new URL('./.peers', import.meta.url));
 const done = join(folder, 'set-up');
 const python = join(folder, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
 
+const [unknown] = process.argv.slice(2);
+if (unknown !== undefined) fail('USAGE', `${unknown} was given; expected nothing; leave it out`, 2);
+
 const own = process.env.ULTRAMEM_PEERS_PYTHON;
 if (own !== undefined) check(own, 'ULTRAMEM_PEERS_PYTHON');
 else if (existsSync(done)) check(python, folder);
@@ -70,7 +73,7 @@ function say(text) {
   process.stderr.write(`${text}\n`);
 }
 
-function fail(code, message) {
+function fail(code, message, status = 1) {
   process.stderr.write(`error ${code}: ${message}\n`);
-  process.exit(1);
+  process.exit(status);
 }
