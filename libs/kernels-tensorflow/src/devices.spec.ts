@@ -27,8 +27,8 @@ it('the set-up refuses what it does not know, before it does anything', () => {
   const setup = fileURLToPath(new URL('../setup.mjs', import.meta.url));
   const { status, stderr } = spawnSync(process.execPath, [setup, '--tpu'], { encoding: 'utf8' });
   expect({ status, stderr }).toEqual({
-    status: 1,
-    stderr: 'error SETUP_FAILED: the flag --tpu was given; expected --gpu or nothing; leave it out\n',
+    status: 2,
+    stderr: 'error USAGE: --tpu was given; expected --gpu or nothing; leave it out\n',
   });
 });
 
