@@ -43,9 +43,7 @@ struct TypedArray;
 ULTRAMEM_TYPED_ARRAY(float, float32);
 ULTRAMEM_TYPED_ARRAY(double, float64);
 ULTRAMEM_TYPED_ARRAY(uint8_t, uint8);
-ULTRAMEM_TYPED_ARRAY(uint16_t, uint16);
 ULTRAMEM_TYPED_ARRAY(uint32_t, uint32);
-ULTRAMEM_TYPED_ARRAY(int64_t, bigint64);
 #undef ULTRAMEM_TYPED_ARRAY
 
 // A native object that JS holds: `release` gives it back before the garbage collector does, a job that runs keeps it. A class T

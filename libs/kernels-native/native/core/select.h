@@ -39,7 +39,7 @@ void selectGrid(const GridShape& shape, const GridTask& task, const Winners& int
 double scoreNs(const KeyTable& keys, const ScoreTask& task);
 double gridNs(const GridShape& shape, size_t tokenCount);
 
-// How much work the last selections of this process took, for measurements and tests.
+// How much work the last selections of one block took, for measurements and tests.
 struct SelectionCounts {
   uint64_t lists = 0;        // tokens times heads times sides
   uint64_t wordScores = 0;   // keys scored in 16 bits
