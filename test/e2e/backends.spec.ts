@@ -26,7 +26,9 @@ describe.each(BACKENDS.filter((name) => name !== 'reference'))('the %s backend',
   it.skipIf(!present.includes(backend))(
     'computes the recorded layers, and through workers the recorded text',
     async () => {
-      expect((await verify(...BY_VECTORS, '--backend', backend)).length).toBeGreaterThan(20);
+      // A software GPU takes a minute for the layers: test/webgpu/recorded.spec.ts has them, with one device for all.
+      if (backend !== 'webgpu')
+        expect((await verify(...BY_VECTORS, '--backend', backend)).length).toBeGreaterThan(20);
       await verify(...BY_MODEL, '--backend', backend, '--workers', '2', '--partition', 'slots');
     },
     TIMEOUT_MS,

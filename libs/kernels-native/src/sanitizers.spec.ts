@@ -17,4 +17,12 @@ describe.skipIf(loadAddon().addon === null)('under sanitizers', () => {
     const { stdout } = await promisify(execFile)(process.execPath, [program, driver]);
     expect(stdout).toContain(`${driver} `);
   });
+
+  it('no entry point of the addon leaves its arrays, whatever it is given', {
+    timeout: 600_000,
+  }, async () => {
+    const program = fileURLToPath(new URL('addon-fuzz.mjs', testRoot));
+    const { stdout } = await promisify(execFile)(process.execPath, [program]);
+    expect(stdout).toMatch(/^\d+ calls of \d+ entry points, \d+ refused$/m);
+  });
 });

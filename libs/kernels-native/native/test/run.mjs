@@ -5,18 +5,13 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compileUnits, findCompiler, nativeRoot, run, translationUnits, withIncludes } from '../build.mjs';
+import { compileUnits, findCompiler, run, translationUnits, withIncludes } from '../build.mjs';
+import { buildRoot, fail, flagsWith, MEMORY, NO_COMPILER, objectRoot, RACE } from './sanitized.mjs';
 
-const buildRoot = fileURLToPath(new URL('../../build/test', import.meta.url));
 const testRoot = fileURLToPath(new URL('.', import.meta.url));
-const SANITIZERS = {
-  memory: ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'],
-  race: ['-fsanitize=thread'],
-};
 
 const compiler = findCompiler();
-if (compiler === null)
-  fail('there is no C++ compiler; expected one of CXX or the PATH; install g++ or clang++');
+if (compiler === null) fail(NO_COMPILER);
 const known = readdirSync(testRoot)
   .filter((name) => name.endsWith('.cc'))
   .map((name) => name.slice(0, -3));
@@ -29,13 +24,12 @@ for (const name of wanted) {
 
 async function buildAndRun(name) {
   const isRace = name.endsWith('-race');
-  const sanitizers = SANITIZERS[isRace ? 'race' : 'memory'];
-  const flags = ['-O1', '-g', `-I${nativeRoot}`, ...sanitizers];
+  const sanitizers = isRace ? RACE : MEMORY;
   const units = [
     ...neededUnits(join(testRoot, `${name}.cc`)),
     { source: join(testRoot, `${name}.cc`), flags: [], name: `test-${name}` },
   ];
-  const { objects, failure } = await compileUnits(compiler, units, flags, join(buildRoot, 'objects'));
+  const { objects, failure } = await compileUnits(compiler, units, flagsWith(sanitizers), objectRoot);
   if (failure !== null) fail(`${name} does not compile: ${failure}`);
   const program = join(buildRoot, name);
   mkdirSync(buildRoot, { recursive: true });
@@ -69,9 +63,4 @@ function neededUnits(driver) {
 function isasOf(program) {
   const { stdout } = spawnSync(program, ['--isas'], { encoding: 'utf8' });
   return stdout.trim().split(' ');
-}
-
-function fail(message) {
-  console.error(message);
-  process.exit(1);
 }
