@@ -1,6 +1,7 @@
 /// <reference types="@webgpu/types" />
-import { existsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { OperatingError } from '@ultramem/invariant';
 
 /** SwiftShader, a Vulkan driver on the CPU, as Debian's `chromium` brings it. */
@@ -41,7 +42,7 @@ export class NoAdapter extends OperatingError {
  */
 export async function findAdapter(name: string | null): Promise<FoundAdapter> {
   const create = await loadDawn();
-  const hardware = await requestAdapter(create, name);
+  const hardware = hasDriver() ? await requestAdapter(create, name) : null;
   if (hardware !== null && !hardware.isSoftware) return hardware;
   const software = hardware ?? (await requestSoftwareAdapter(create, name));
   if (software !== null) return software;
@@ -50,6 +51,23 @@ export async function findAdapter(name: string | null): Promise<FoundAdapter> {
   throw new NoAdapter(
     'no driver gives an adapter',
     'install a graphics driver, or the software driver with: apt-get install -y --no-install-recommends chromium libvulkan1',
+  );
+}
+
+/** Whether it is worth asking: without a driver file Dawn only complains on standard error (folders: Vulkan loader, "Driver Discovery"). */
+function hasDriver(): boolean {
+  const { env } = process;
+  if (process.platform !== 'linux') return true;
+  if (env.VK_DRIVER_FILES !== undefined || env.VK_ICD_FILENAMES !== undefined) return true;
+  const folders = [
+    env.XDG_CONFIG_HOME ?? join(homedir(), '.config'),
+    ...(env.XDG_CONFIG_DIRS ?? '/etc/xdg').split(':'),
+    '/etc',
+    env.XDG_DATA_HOME ?? join(homedir(), '.local/share'),
+    ...(env.XDG_DATA_DIRS ?? '/usr/local/share:/usr/share').split(':'),
+  ].map((folder) => join(folder, 'vulkan/icd.d'));
+  return folders.some(
+    (folder) => existsSync(folder) && readdirSync(folder).some((name) => name.endsWith('.json')),
   );
 }
 
