@@ -1,10 +1,6 @@
 import { systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
 import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
-import { createNativeKernels } from '@ultramem/kernels-native';
-import { createTensorflowKernels } from '@ultramem/kernels-tensorflow';
-import { createWebgpuKernels, requiredLimits } from '@ultramem/kernels-webgpu';
-import { openWebgpuDevice } from '@ultramem/webgpu-device';
 import type { Backend } from './backend-name.ts';
 import { chooseBackend } from './choose-backend.ts';
 import { probeBackend } from './probe-backends.ts';
@@ -47,11 +43,17 @@ async function open(backend: Backend, { device, threads }: BackendOptions): Prom
     );
   const { breathe } = systemClock;
   switch (backend) {
-    case 'native':
+    case 'native': {
+      const { createNativeKernels } = await import('@ultramem/kernels-native');
       return createNativeKernels(threads === null || threads === undefined ? {} : { threads });
-    case 'tensorflow':
+    }
+    case 'tensorflow': {
+      const { createTensorflowKernels } = await import('@ultramem/kernels-tensorflow');
       return createTensorflowKernels({ device: device ?? null, breathe });
+    }
     case 'webgpu': {
+      const { openWebgpuDevice } = await import('@ultramem/webgpu-device');
+      const { createWebgpuKernels, requiredLimits } = await import('@ultramem/kernels-webgpu');
       const adapter = device === null || device === undefined ? {} : { adapter: device };
       const opened = await openWebgpuDevice(requiredLimits, adapter);
       return createWebgpuKernels(opened.device, { breathe });
