@@ -10,7 +10,7 @@ export const NO_COMPILER =
   'there is no C++ compiler; expected one of CXX or the PATH; install g++ or clang++';
 
 export function flagsWith(sanitizers) {
-  return ['-O1', '-g', '-fPIC', `-I${nativeRoot}`, ...sanitizers];
+  return ['-O1', '-g1', '-fPIC', `-I${nativeRoot}`, ...sanitizers];
 }
 
 export function fail(message) {

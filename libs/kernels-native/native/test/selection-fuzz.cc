@@ -248,7 +248,7 @@ void check(Random& random, Workers& workers) {
 
 int main(int argc, char** argv) {
   answerIsas(argc, argv);
-  const size_t rounds = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 500;
+  const size_t rounds = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 250;
   Workers one(1);
   Workers two(2);
   Workers four(4);
