@@ -79,5 +79,5 @@ export function ownProgram(): Program {
   const fromSource = process.execArgv.some((flag) => flag.startsWith('--conditions'));
   return fromSource
     ? { command: process.execPath, args: [...process.execArgv, path('src/main.ts')] }
-    : { command: process.execPath, args: [path('bin/ultramem.js')] };
+    : { command: process.execPath, args: ['--initial-old-space-size=256', path('bin/ultramem.js')] };
 }

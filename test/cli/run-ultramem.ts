@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
 
-const PROGRAM = fileURLToPath(new URL('../../apps/cli/bin/ultramem.js', import.meta.url));
+export const PROGRAM = fileURLToPath(new URL('../../apps/cli/bin/ultramem.js', import.meta.url));
 
 export const DEMO_MODEL = fileURLToPath(new URL('../../apps/cli/demo-model', import.meta.url));
 

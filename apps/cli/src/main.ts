@@ -1,4 +1,4 @@
-import { runProgram } from '@ultramem/command-line';
+import { endWithReader, runProgram } from '@ultramem/command-line';
 import { Command } from 'commander';
 
 /** Each verb brings its own half of the repository, so only the one that is asked for is loaded. */
@@ -23,4 +23,5 @@ const program = new Command('ultramem')
 const [verb = ''] = process.argv.slice(2);
 const asked = Object.hasOwn(COMMANDS, verb) ? COMMANDS[verb] : undefined;
 for (const load of asked === undefined ? Object.values(COMMANDS) : [asked]) program.addCommand(await load());
+endWithReader();
 await runProgram(program, process.argv.slice(2));

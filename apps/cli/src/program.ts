@@ -1,10 +1,10 @@
 import { fileURLToPath } from 'node:url';
 import type { Program } from '@ultramem/local-cluster';
 
-/** This command line, as other processes start it. */
+/** This command line, as other processes start it: with the Node that runs here, and with the flag that the file gives itself. */
 export const PROGRAM: Program = {
   command: process.execPath,
-  args: [fileURLToPath(new URL('../bin/ultramem.js', import.meta.url))],
+  args: ['--initial-old-space-size=256', fileURLToPath(new URL('../bin/ultramem.js', import.meta.url))],
 };
 
 export const SOFTWARE = 'ultramem/0.1.0';

@@ -37,6 +37,14 @@ export function reportFailure(error: unknown, program: Command | null = null, ve
   return EXIT_FAILURE;
 }
 
+/** For `ultramem inspect | head -3`: who has seen enough wants neither the rest nor a stack. */
+export function endWithReader(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit();
+    stopOnDefect(error);
+  });
+}
+
 /** A defect was seen outside any call that could report it: nothing that runs on can be trusted. */
 export function stopOnDefect(error: unknown): void {
   process.exit(reportFailure(error));
