@@ -1,6 +1,5 @@
 import type { Kernels, KeyTable } from '@ultramem/kernels';
 import {
-  addressValues,
   type Candidates,
   type MemoryGeometry,
   queryGroupOfHead,
@@ -31,7 +30,7 @@ export async function selectSlots(
     cores: weights.cores,
     coreCount: geometry.coreCount,
   });
-  return { selection, addresses: addressValues(geometry, layer, selection.virtualIndex, weights.shuffle) };
+  return { selection, addresses: await addressesOf(kernels, geometry, layer, weights, selection) };
 }
 
 /** Query to winning slots, for whoever holds every key of the layer; candidates only where they are to be shown. */
@@ -41,7 +40,7 @@ export async function selectByKeys(
   keys: KeyTable,
   { layer, tokenCount, query, explain }: LookupRequest,
 ): Promise<{ candidates: Candidates | null; selection: Selection; addresses: ValueAddresses }> {
-  const { geometry, collapse, cores, shuffle } = memoryLayer;
+  const { geometry, collapse, cores } = memoryLayer;
   const request = {
     query,
     tokenCount,
@@ -58,8 +57,18 @@ export async function selectByKeys(
   return {
     candidates: null,
     selection,
-    addresses: addressValues(geometry, layer, selection.virtualIndex, shuffle),
+    addresses: await addressesOf(kernels, geometry, layer, memoryLayer, selection),
   };
+}
+
+function addressesOf(
+  kernels: Kernels,
+  geometry: MemoryGeometry,
+  layer: number,
+  { shuffle }: SelectionWeights,
+  { virtualIndex }: Selection,
+): Promise<ValueAddresses> {
+  return kernels.address({ geometry, layer, virtualIndex, shuffle });
 }
 
 /** `entryStart` of a batch in which every token has the same number of entries. */

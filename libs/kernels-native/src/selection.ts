@@ -1,5 +1,6 @@
 import { assert, OperatingError } from '@ultramem/invariant';
 import {
+  type AddressRequest,
   assertCores,
   assertGrid,
   assertScores,
@@ -12,7 +13,16 @@ import {
   type SelectRequest,
   softmax,
 } from '@ultramem/kernels';
-import { type Candidates, type Range, rangeLength, type Selection, SIDES } from '@ultramem/ultramem';
+import {
+  addressValues,
+  type Candidates,
+  type Range,
+  rangeLength,
+  type Selection,
+  SIDES,
+  type ValueAddresses,
+  virtualValueCount,
+} from '@ultramem/ultramem';
 import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
 import { Resident } from './resident.ts';
 
@@ -59,6 +69,17 @@ export interface SelectionAddon {
     coreCount: number,
     ...winners: WinnerArguments
   ): Pending;
+  addressValues(
+    engine: Engine,
+    virtualIndex: Float64Array,
+    shuffle: Uint32Array | null,
+    virtualCount: number,
+    windowRows: number,
+    tableRows: number,
+    offset: number,
+    slot: Uint32Array,
+    block: Uint8Array | null,
+  ): Pending;
 }
 
 class NativeKeys extends Resident<KeysHandle> implements KeyTable {
@@ -92,6 +113,7 @@ export function selectionKernels(addon: Addon, engine: Engine) {
     scoreKeys: (keys, request) => scoreKeys(addon, engine, ownKeys(keys), request),
     selectGrid: (request) => selectGrid(addon, engine, request),
     select: (keys, request) => select(addon, engine, ownKeys(keys), request),
+    address: (request) => address(addon, engine, request),
   } satisfies Partial<Kernels>;
 }
 
@@ -152,6 +174,24 @@ async function selectGrid(addon: Addon, engine: Engine, request: GridRequest): P
       ...into,
     ),
   );
+}
+
+async function address(addon: Addon, engine: Engine, request: AddressRequest): Promise<ValueAddresses> {
+  const { geometry, layer, virtualIndex, shuffle } = request;
+  const virtualCount = virtualValueCount(geometry);
+  // Beyond 32 bits the native side does not go, nor does any table that fits a machine.
+  if (shuffle instanceof Float64Array || virtualCount >= 2 ** 32)
+    return addressValues(geometry, layer, virtualIndex, shuffle);
+  const slot = new Uint32Array(virtualIndex.length);
+  const block = new Uint8Array(virtualIndex.length);
+  await addon.addressValues(
+    engine,
+    ...([virtualIndex, shuffle, virtualCount, geometry.windowRows, geometry.tableRows] as const),
+    layer * geometry.windowStride,
+    slot,
+    geometry.poolBlocks > 1 ? block : null,
+  );
+  return { block, slot };
 }
 
 function scoreArguments(keys: NativeKeys, request: ScoreRequest, k: number): ScoreArguments {

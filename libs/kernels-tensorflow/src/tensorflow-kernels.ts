@@ -42,6 +42,7 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
     selectGrid: grid,
     select: async (keys, request) =>
       grid(gridRequest(keys, request, await scoreKeys(binding, breathe, keys, request))),
+    address: reference.address,
     pool: (values, request) => pool(binding, breathe, values, request),
     dotRows: (table, request) => dotRows(binding, breathe, table, request),
     close: async () => {},

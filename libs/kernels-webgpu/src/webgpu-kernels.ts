@@ -54,6 +54,7 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
       run(async () =>
         host.selectGrid(gridRequest(keys, request, await scoreKeys(gpu, breathe, keys, request))),
       ),
+    address: host.address,
     pool: (values, request) => run(() => pool(gpu, values, request)),
     dotRows: (table, request) => run(() => dotRows(gpu, table, request)),
     close: async () => device.destroy(),

@@ -1,4 +1,5 @@
 import { activationCases } from './conformance/activation-cases.ts';
+import { addressCases } from './conformance/address-cases.ts';
 import { attendCases } from './conformance/attend-cases.ts';
 import type { ConformanceCase } from './conformance/checks.ts';
 import { dotCases } from './conformance/dot-cases.ts';
@@ -25,6 +26,7 @@ export function kernelConformance(): ConformanceCase[] {
     ...scoreRefusalCases(),
     ...gridCases(),
     ...selectCases(),
+    ...addressCases(),
     ...poolCases(),
     ...poolRuleCases(),
     ...poolRefusalCases(),

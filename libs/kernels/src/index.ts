@@ -16,6 +16,7 @@ export { coreEdges } from './core-edges.ts';
 export { erf, gateWeights, gelu } from './gate-weights.ts';
 export type {
   Activation,
+  AddressRequest,
   AttendRequest,
   DotRequest,
   EntryList,

@@ -1,5 +1,13 @@
 import type { TensorSource } from '@ultramem/checkpoint';
-import type { Candidates, CollapseVectors, Range, Selection } from '@ultramem/ultramem';
+import type {
+  Candidates,
+  CollapseVectors,
+  MemoryGeometry,
+  Range,
+  Selection,
+  ShuffleIndex,
+  ValueAddresses,
+} from '@ultramem/ultramem';
 
 /**
  * The arithmetic of weights, as one contract for all backends. A backend owns its tables: `load…` copies or maps what
@@ -39,6 +47,8 @@ export interface Kernels {
    * ranked or scored exactly further than the winners need.
    */
   select(keys: KeyTable, request: SelectRequest): Promise<Selection>;
+  /** Where winners lie: `addressValues` of every virtual index (SEMANTICS 4.5, 5.4). */
+  address(request: AddressRequest): Promise<ValueAddresses>;
 
   /** Gathers, weights and sums slots into blocks (SEMANTICS 4.6, 5.5, 5.6); `[tokenCount, blocks, table columns]`. */
   pool(values: ValueTable, request: PoolRequest): Promise<Float32Array>;
@@ -125,6 +135,15 @@ export interface SelectRequest extends ScoreRequest {
   /** As in `GridRequest`. */
   cores: Float32Array | null;
   coreCount: number;
+}
+
+export interface AddressRequest {
+  geometry: MemoryGeometry;
+  /** Number of the memory layer; decides its window of a shared table. */
+  layer: number;
+  virtualIndex: Float64Array; // [entries]
+  /** Null where virtual indices are not shuffled (Memory+). */
+  shuffle: ShuffleIndex | null;
 }
 
 /** A ragged batch: entries `entryStart[t] .. entryStart[t + 1] - 1` belong to token t. */

@@ -23,21 +23,21 @@ export function addressValues(
   const { windowRows, tableRows, poolBlocks } = geometry;
   const offset = layer * geometry.windowStride;
   assert(offset < tableRows, 'the window of a layer begins inside the table');
-  const virtualCount = geometry.virtualBlocks * windowRows;
+  const virtualCount = virtualValueCount(geometry);
   const slot = new Uint32Array(virtualIndex.length);
   const block = new Uint8Array(slot.length);
-  let largest = 0;
+  let inside = true;
   for (let i = 0; i < virtualIndex.length; i++) {
     const z = virtualIndex[i];
     const shuffled = shuffle === null ? z : shuffle[z];
-    if (!(shuffled <= largest)) largest = shuffled;
+    if (!(shuffled < virtualCount)) inside = false;
     // A small whole quotient and subtractions: a remainder of doubles costs ten times as much.
     const blockOf = (shuffled / windowRows) | 0;
     const row = shuffled - blockOf * windowRows + offset;
     slot[i] = row < tableRows ? row : row - tableRows;
     if (poolBlocks > 1) block[i] = blockOf;
   }
-  assert(largest < virtualCount, 'a virtual index lies inside the shuffle');
+  assert(inside, 'a virtual index lies inside the shuffle');
   return { block, slot };
 }
 

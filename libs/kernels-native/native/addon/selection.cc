@@ -2,6 +2,7 @@
 
 #include "addon/arguments.h"
 #include "addon/async-call.h"
+#include "core/address.h"
 #include "core/select.h"
 
 namespace ultramem {
@@ -171,6 +172,28 @@ napi_value selectGridOf(Arguments& arguments) {
                       [=](Workers& workers) { refusingNaN([&] { selectGrid(shape, task, winners, workers); }); });
 }
 
+// addressValues(engine, virtualIndex, shuffle or null, virtualCount, windowRows, tableRows, offset, slot, block or null)
+napi_value addressOf(Arguments& arguments) {
+  const auto engine = arguments.handle<Engine>(0);
+  const auto virtualIndex = arguments.array<double>(1);
+  const auto shuffle = arguments.optionalArray<uint32_t>(2);
+  const uint64_t virtualCount = arguments.whole(3, UINT32_MAX);
+  const uint64_t windowRows = arguments.whole(4, UINT32_MAX);
+  const uint64_t tableRows = arguments.whole(5, UINT32_MAX);
+  const uint64_t offset = arguments.whole(6, UINT32_MAX);
+  const auto slot = arguments.array<uint32_t>(7);
+  const auto block = arguments.optionalArray<uint8_t>(8);
+  const size_t count = virtualIndex.size();
+  require(count == 0 || virtualCount > 0, "there is a virtual index");
+  require(shuffle.data() == nullptr || shuffle.size() == virtualCount, "the shuffle has every virtual index");
+  require(windowRows > 0 && windowRows <= tableRows && offset < tableRows, "a window begins inside the table and is no longer");
+  require(slot.size() == count && (block.data() == nullptr || block.size() == count), "every virtual index gets its slot and block");
+  const AddressTask task{virtualIndex.data(), count, shuffle.data(), virtualCount, windowRows, tableRows, offset, slot.data(), block.data()};
+  return engine->call(arguments, addressNs(task), [=](Workers& workers) {
+    if (!address(task, workers)) throw Refusal("a virtual index lies inside the shuffle");
+  });
+}
+
 }  // namespace
 
 void registerSelection(napi_env env, napi_value exports) {
@@ -181,6 +204,7 @@ void registerSelection(napi_env env, napi_value exports) {
   exportMethod<scoreKeysOf>(env, exports, "scoreKeys");
   exportMethod<selectOf>(env, exports, "select");
   exportMethod<selectGridOf>(env, exports, "selectGrid");
+  exportMethod<addressOf>(env, exports, "addressValues");
 }
 
 }  // namespace ultramem

@@ -152,6 +152,13 @@ function validCalls(addon, engine) {
         ...[f32(cores * heads * rank * rank), cores, ...winners()],
       ],
     ],
+    [
+      'addressValues',
+      () => [
+        ...[engine, Float64Array.of(3, 0, 23), Uint32Array.from({ length: 24 }, (_, i) => 23 - i)],
+        ...[24, 6, 10, 7, new Uint32Array(3), new Uint8Array(3)],
+      ],
+    ],
     ['createValues', () => [...shape]],
     ['mapValues', () => [fileURLToPath(import.meta.url), 0, 0, 4, 16, 0, 4, 0, 16]],
     ['fillValues', () => [table, 2, new Uint8Array(3 * 16 * 4)]],

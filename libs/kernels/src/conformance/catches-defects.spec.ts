@@ -49,6 +49,11 @@ const DEFECTS: [string, string, Partial<Kernels>][] = [
     { attend: (request) => good.attend({ ...request, keyCount: request.queryCount }) },
   ],
   [
+    "every layer's window at the first row",
+    'address: a window that goes on at the first row',
+    { address: (request) => good.address({ ...request, layer: 0 }) },
+  ],
+  [
     'key numbers counted within the range',
     'scoreKeys: a range in the middle',
     {

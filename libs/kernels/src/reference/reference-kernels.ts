@@ -1,3 +1,4 @@
+import { addressValues } from '@ultramem/ultramem';
 import { activate } from '../activation.ts';
 import type { Kernels } from '../kernels.ts';
 import { attend } from './attend.ts';
@@ -30,6 +31,8 @@ export function createReferenceKernels(breathe: (() => Promise<void>) | null = n
     selectGrid: async (request) => selectGrid(request),
     select: async (keys, request) =>
       selectGrid(gridRequest(keys, request, await scoreKeys(turns, keys, request))),
+    address: async ({ geometry, layer, virtualIndex, shuffle }) =>
+      addressValues(geometry, layer, virtualIndex, shuffle),
     pool: (values, request) => pool(turns, values, request),
     dotRows: async (table, request) => dotRows(table, request),
     close: async () => {},

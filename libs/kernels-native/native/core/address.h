@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/workers.h"
+
+namespace ultramem {
+
+// Virtual indices to block and slot (libs/ultramem/src/value-index.ts).
+struct AddressTask {
+  const double* virtualIndex;  // [count]
+  size_t count;
+  const uint32_t* shuffle;     // [virtualCount], or nullptr: every index stays
+  uint64_t virtualCount;       // below 2^32
+  uint64_t windowRows;         // at least 1
+  uint64_t tableRows;          // offset < tableRows < 2^32
+  uint64_t offset;
+  uint32_t* slot;  // [count]
+  uint8_t* block;  // [count], or nullptr: one block, whose number 0 is there already
+};
+
+// False where an index, or what the shuffle makes of it, is not below `virtualCount`; slots and blocks are then worth nothing.
+bool address(const AddressTask& task, Workers& workers);
+
+// Time of one thread, roughly.
+double addressNs(const AddressTask& task);
+
+}  // namespace ultramem
