@@ -13,6 +13,8 @@ import { PeerServer, peersPython } from './peer-server.ts';
 import type { Row } from './row.ts';
 import type { Rounds } from './statistics.ts';
 
+const WARM_UP_SECONDS = 2;
+
 /** What the cases share: options, kernels, peers, files that vanish at the end. */
 export class BenchContext {
   readonly options: BenchOptions;
@@ -100,7 +102,13 @@ export class BenchContext {
   /** @param atLeast runs of one side in one round, also where they take longer than a round has */
   interleave(sides: readonly Side[], atLeast = 3): Promise<Rounds[]> {
     const { rounds, seconds, quick } = this.options;
-    return interleave(sides, { rounds, seconds, atLeast: quick ? 1 : atLeast, settleMs: quick ? 0 : 30 });
+    return interleave(sides, {
+      rounds,
+      seconds,
+      atLeast: quick ? 1 : atLeast,
+      warmUpSeconds: quick ? 0 : WARM_UP_SECONDS,
+      settleMs: quick ? 0 : 30,
+    });
   }
 
   /** What `close` does, at once and whatever is under way. */

@@ -14,7 +14,7 @@ it('alternates, never runs two sides at once, and does not count the first round
       },
     };
   };
-  const pace = { rounds: 2, seconds: 0.01, atLeast: 1, settleMs: 0 };
+  const pace = { rounds: 2, seconds: 0.01, atLeast: 1, warmUpSeconds: 0, settleMs: 0 };
   const [ours, theirs] = await interleave([side('ours'), side('theirs')], pace);
   const round = ['ours starts', 'ours ends', 'theirs starts', 'theirs ends'];
   expect(log).toEqual([...round, ...round, ...round]);
@@ -27,9 +27,9 @@ it('alternates, never runs two sides at once, and does not count the first round
 
 it('passes on what goes wrong', async () => {
   const broken: Side = { time: () => Promise.reject(new Error('it ended')) };
-  await expect(interleave([broken], { rounds: 1, seconds: 0, atLeast: 1, settleMs: 0 })).rejects.toThrow(
-    'it ended',
-  );
+  await expect(
+    interleave([broken], { rounds: 1, seconds: 0, atLeast: 1, warmUpSeconds: 0, settleMs: 0 }),
+  ).rejects.toThrow('it ended');
 });
 
 it('runs a function of this process at least as often as is asked, one call after the other', async () => {

@@ -12,18 +12,20 @@ export interface Pace {
   seconds: number;
   /** Runs of one side in one round, however long they take. */
   atLeast: number;
+  /** Of each side beforehand, which does not count. V8 takes thousands of calls to compile what a server runs all day. */
+  warmUpSeconds: number;
   /** Between sides, so that threads of the one that ran go to sleep. */
   settleMs: number;
 }
 
-/** Ours, theirs, ours, theirs, ...: after one round of everybody that does not count. `[side][round][run]` */
+/** Ours, theirs, ours, theirs, ...: after everybody's warm-up. `[side][round][run]` */
 export async function interleave(sides: readonly Side[], pace: Pace): Promise<Rounds[]> {
   const rounds: (readonly number[])[][] = sides.map(() => []);
   for (let round = -1; round < pace.rounds; round++)
     for (const [number, side] of sides.entries()) {
       await new Promise((resolve) => setTimeout(resolve, pace.settleMs));
       const samples = await side.time(
-        round < 0 ? pace.seconds / 4 : pace.seconds,
+        round < 0 ? pace.warmUpSeconds : pace.seconds,
         round < 0 ? 1 : pace.atLeast,
       );
       if (round >= 0) rounds[number]!.push(samples);
