@@ -382,32 +382,98 @@ ULTRAMEM_INLINE float total(const Eight& sum) {
 
 constexpr size_t LINE_FLOATS = 16;  // of a cache line
 constexpr size_t PAIRS_AHEAD = 8;
+// Products that go on at once hide the time of an addition.
+constexpr size_t AT_ONCE = 4;
+#if defined(ULTRAMEM_ISA_AVX512)
+constexpr size_t TOKENS_MAX = 4;
+#else
+constexpr size_t TOKENS_MAX = 2;  // more sums than registers otherwise
+#endif
+
+// RANKS rows of one key times the queries of TOKENS tokens: widening a row takes longer than a product with it.
+template <size_t TOKENS, size_t RANKS>
+ULTRAMEM_INLINE void exactTile(const float* rows, size_t rowStride, const double* queries, const KeyOfToken* pairs, size_t rank, float* refined) {
+  Eight sums[TOKENS][RANKS];
+  const double* query[TOKENS];
+  for (size_t t = 0; t < TOKENS; t++) {
+    query[t] = queries + pairs[t].token * rowStride;
+    for (size_t r = 0; r < RANKS; r++) sums[t][r] = zeros();
+  }
+  for (size_t c = 0; c < rowStride; c += 8) {
+    Eight row[RANKS];
+#pragma GCC unroll 2
+    for (size_t r = 0; r < RANKS; r++) row[r] = widen(rows + r * rowStride + c);
+#pragma GCC unroll 4
+    for (size_t t = 0; t < TOKENS; t++) {
+      const Eight q = loadEight(query[t] + c);
+#pragma GCC unroll 2
+      for (size_t r = 0; r < RANKS; r++) addProduct(sums[t][r], row[r], q);
+    }
+  }
+  for (size_t t = 0; t < TOKENS; t++)
+    for (size_t r = 0; r < RANKS; r++) refined[t * rank + r] = total(sums[t][r]);
+}
+
+template <size_t TOKENS>
+void exactTokens(const float* key, size_t rowStride, size_t rank, const double* queries, const KeyOfToken* pairs, float* refined) {
+  size_t r = 0;
+  for (; r + 2 <= rank; r += 2) exactTile<TOKENS, 2>(key + r * rowStride, rowStride, queries, pairs, rank, refined + r);
+  if (r < rank) exactTile<TOKENS, 1>(key + r * rowStride, rowStride, queries, pairs, rank, refined + r);
+}
+
+// Pairs whose key no other token wants; `count` of at most AT_ONCE.
+struct Singles {
+  const KeyOfToken* pair[AT_ONCE];
+  float* refined[AT_ONCE];
+  size_t count = 0;
+};
+
+void exactSingles(Singles& singles, const float* list, size_t rowStride, size_t rank, const double* queries) {
+  for (size_t r = 0; r < rank; r++) {
+    const float* row[AT_ONCE];
+    const double* query[AT_ONCE];
+    Eight sums[AT_ONCE];
+    for (size_t j = 0; j < AT_ONCE; j++) {
+      const KeyOfToken& pair = *singles.pair[j < singles.count ? j : 0];
+      row[j] = list + (pair.key * rank + r) * rowStride;
+      query[j] = queries + pair.token * rowStride;
+      sums[j] = zeros();
+    }
+    for (size_t c = 0; c < rowStride; c += 8)
+#pragma GCC unroll 4
+      for (size_t j = 0; j < AT_ONCE; j++) addProduct(sums[j], widen(row[j] + c), loadEight(query[j] + c));
+    for (size_t j = 0; j < singles.count; j++) singles.refined[j][r] = total(sums[j]);
+  }
+  singles.count = 0;
+}
+
 
 void dotExact(const float* list, size_t rowStride, size_t rank, const KeyOfToken* pairs, size_t count, const double* queries,
               float* refined) {
-  const size_t rowCount = count * rank;
   const size_t keyFloats = rank * rowStride;
-  size_t pair = 0;
-  size_t r = 0;
-  // Four rows at once hide the time of an addition; the last four may repeat a row. Keys lie anywhere and are fetched ahead.
-  for (size_t i = 0; i < rowCount; i += 4) {
-    const float* row[4] = {list, list, list, list};
-    const double* query[4] = {queries, queries, queries, queries};
-    for (size_t j = 0; j < 4 && i + j < rowCount; j++) {
-      if (r == 0 && pair + PAIRS_AHEAD < count && pairs[pair + PAIRS_AHEAD].key != pairs[pair + PAIRS_AHEAD - 1].key) {
-        const float* ahead = list + pairs[pair + PAIRS_AHEAD].key * keyFloats;
-        for (size_t c = 0; c < keyFloats; c += LINE_FLOATS) __builtin_prefetch(ahead + c);
-      }
-      row[j] = list + pairs[pair].key * keyFloats + r * rowStride;
-      query[j] = queries + pairs[pair].token * rowStride;
-      if (++r == rank) r = 0, pair++;
+  Singles singles;
+  for (size_t i = 0; i < count;) {
+    const float* key = list + pairs[i].key * keyFloats;
+    size_t tokens = 1;
+    while (tokens < TOKENS_MAX && i + tokens < count && pairs[i + tokens].key == pairs[i].key) tokens++;
+    // Keys lie anywhere and are fetched ahead.
+    for (size_t j = i + PAIRS_AHEAD; j < i + PAIRS_AHEAD + tokens && j < count; j++) {
+      if (pairs[j].key == pairs[j - 1].key) continue;
+      for (size_t c = 0; c < keyFloats; c += LINE_FLOATS) __builtin_prefetch(list + pairs[j].key * keyFloats + c);
     }
-    Eight sums[4] = {zeros(), zeros(), zeros(), zeros()};
-    for (size_t c = 0; c < rowStride; c += 8)
-#pragma GCC unroll 4
-      for (size_t j = 0; j < 4; j++) addProduct(sums[j], widen(row[j] + c), loadEight(query[j] + c));
-    for (size_t j = 0; j < 4 && i + j < rowCount; j++) refined[i + j] = total(sums[j]);
+    float* into = refined + i * rank;
+    switch (tokens) {
+      case 4: exactTokens<TOKENS_MAX < 4 ? 1 : 4>(key, rowStride, rank, queries, pairs + i, into); break;
+      case 3: exactTokens<TOKENS_MAX < 4 ? 1 : 3>(key, rowStride, rank, queries, pairs + i, into); break;
+      case 2: exactTokens<2>(key, rowStride, rank, queries, pairs + i, into); break;
+      default:
+        singles.pair[singles.count] = pairs + i;
+        singles.refined[singles.count] = into;
+        if (++singles.count == AT_ONCE) exactSingles(singles, list, rowStride, rank, queries);
+    }
+    i += tokens;
   }
+  if (singles.count > 0) exactSingles(singles, list, rowStride, rank, queries);
 }
 
 }  // namespace
