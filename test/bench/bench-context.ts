@@ -13,7 +13,7 @@ import { PeerServer, peersPython } from './peer-server.ts';
 import type { Row } from './row.ts';
 import type { Rounds } from './statistics.ts';
 
-const WARM_UP_SECONDS = 2;
+const WARM_UP_SECONDS = 4;
 
 /** What the cases share: options, kernels, peers, files that vanish at the end. */
 export class BenchContext {
