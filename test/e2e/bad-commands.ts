@@ -52,6 +52,7 @@ export const REFUSED: readonly { what: string; code: string; args: readonly stri
   { what: 'no workers', code: 'USAGE', args: [...START, '--workers', '0'] },
   { what: 'half a worker', code: 'USAGE', args: [...START, '--workers', '1.5'] },
   { what: 'a port out of range', code: 'USAGE', args: [...START, '--workers', '1', '--port', '65536'] },
+  { what: 'an unknown encoding', code: 'USAGE', args: [...START, '--workers', '1', '--slow-links', 'f16'] },
   { what: 'no time for lookups', code: 'USAGE', args: [...START, '--workers', '1', '--lookup-timeout', '0'] },
   {
     what: 'an unknown partition',

@@ -20,7 +20,7 @@ const WHOLE: Message = {
   preColumns: { start: 0, end: 0 },
   keys: { start: 0, end: 256 },
 };
-const PROBE: Message = { kind: 'heartbeat', id: 4_000_000_000, deadlineMs: 1000 };
+const PROBE: Message = { kind: 'heartbeat', id: 4_000_000_000, deadlineMs: 1000, echoBytes: 0 };
 const CALL = { id: 2, deadlineMs: 1000, epoch: 5, layer: 0, tokenCount: 1 };
 
 function score(fields: Partial<MessageOfKind<'score'>>): Message {
@@ -35,6 +35,7 @@ function pool(fields: Partial<MessageOfKind<'pool'>>): Message {
     blockCount: 4,
     coreCount: 2,
     activation: false,
+    encoding: 'f32',
     entryStart: Uint32Array.of(0, 1),
     slot: Uint32Array.of(0),
     block: Uint8Array.of(0),

@@ -1,3 +1,4 @@
+import { errorOfEncoding } from '@ultramem/coordinator';
 import { formatBytes } from '@ultramem/planner';
 import type { MessageOfKind } from '@ultramem/protocol';
 import { printTable } from './print-table.ts';
@@ -25,6 +26,7 @@ export function workerTable(status: Status): string {
       'rows read',
       'out',
       'in',
+      'link',
       'p50 ms',
       'p99 ms',
       'late ms',
@@ -41,6 +43,9 @@ export function workerTable(status: Status): string {
       `${worker.rowsRead}`,
       formatBytes(worker.sentBytes),
       formatBytes(worker.receivedBytes),
+      worker.linkBytesPerSecond === null
+        ? '-'
+        : `${formatBytes(worker.linkBytesPerSecond)}/s ${worker.pooledAs}`,
       ms(worker.p50Ms),
       ms(worker.p99Ms),
       `${ms(worker.loopDelayP99Ms)} / ${ms(worker.loopDelayMaxMs)}`,
@@ -62,8 +67,21 @@ export function describeStatus(status: Status): string {
     '',
     workerTable(status),
     '',
+    ...roundingLines(status),
     ...constantLine(status),
   ].join('\n');
+}
+
+/** Which workers' vectors arrive rounded, and by how much. */
+function roundingLines({ workers }: Status): string[] {
+  return (['bf16', 'int8'] as const).flatMap((encoding) => {
+    const count = workers.filter(({ pooledAs }) => pooledAs === encoding).length;
+    return count === 0
+      ? []
+      : [
+          `pooled vectors of ${count} workers travel as ${encoding}: each number ${errorOfEncoding(encoding)}`,
+        ];
+  });
 }
 
 /** What a worker process holds beside its slice: the runtime, code and buffers. */

@@ -1,5 +1,6 @@
 import { BACKEND_HELP, parseBackend } from '@ultramem/backends';
 import { checkExposure, number, readToken, wholeNumber } from '@ultramem/command-line';
+import { parseSlowLinks } from '@ultramem/coordinator';
 import { parseKeysMode, parsePartition } from '@ultramem/planner';
 import { Command, Option } from 'commander';
 import { parseOrigins } from './parse-origins.ts';
@@ -18,6 +19,7 @@ interface CoordinatorOptions {
   allowOrigin: string;
   partition: string;
   keys: string;
+  slowLinks: string;
   lookupTimeout: string;
   backend: string;
   device?: string;
@@ -46,6 +48,7 @@ export function coordinatorCommand(): Command {
         allowedOrigins: parseOrigins(options.allowOrigin),
         partition: parsePartition(options.partition),
         keys: parseKeysMode(options.keys),
+        slowLinks: parseSlowLinks(options.slowLinks),
         lookupDeadlineMs: 1000 * number('--lookup-timeout', 0.001, 86_400)(options.lookupTimeout),
         backend: parseBackend(options.backend),
         device: options.device ?? null,
@@ -85,6 +88,12 @@ function coordinatorOptions(): Option[] {
     new Option('--keys <place>', 'who scores keys: coordinator, workers, or auto by measured cost')
       .env('ULTRAMEM_KEYS')
       .default('auto'),
+    new Option(
+      '--slow-links <encoding>',
+      'how pooled vectors travel on links that are measured slower than 500 MB/s, never on loopback: f32 (exact), bf16 or int8',
+    )
+      .env('ULTRAMEM_SLOW_LINKS')
+      .default('f32'),
     new Option('--lookup-timeout <seconds>', 'a lookup fails when a worker has not answered by then')
       .env('ULTRAMEM_LOOKUP_TIMEOUT')
       .default('10'),

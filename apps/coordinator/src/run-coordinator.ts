@@ -11,7 +11,12 @@ import {
   stopOnDefect,
   tellParent,
 } from '@ultramem/command-line';
-import { type CoordinatorEvent, startCoordinator } from '@ultramem/coordinator';
+import {
+  type CoordinatorEvent,
+  errorOfEncoding,
+  type SlowLinks,
+  startCoordinator,
+} from '@ultramem/coordinator';
 import { randomHex, systemClock, watchEventLoop } from '@ultramem/environment-system';
 import { createHttpFiles } from '@ultramem/http-files';
 import { explainPlan, formatPartition, type KeysMode, type Partition } from '@ultramem/planner';
@@ -30,6 +35,7 @@ export interface CoordinatorFlags {
   allowedOrigins: readonly string[];
   partition: Partition | 'auto';
   keys: KeysMode;
+  slowLinks: SlowLinks;
   lookupDeadlineMs: number;
   backend: Backend | 'auto';
   device: string | null;
@@ -59,6 +65,7 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     allowOrigin: flags.allowedOrigins.join(',') || 'none',
     partition: flags.partition === 'auto' ? 'auto' : formatPartition(flags.partition),
     keys: flags.keys,
+    slowLinks: flags.slowLinks.encoding,
     lookupTimeoutS: flags.lookupDeadlineMs / 1000,
     backend: kernels.backend,
   });
@@ -115,6 +122,8 @@ function createEventLog(geometry: MemoryGeometry | null): (event: CoordinatorEve
       tellParent({ kind: 'plan', text: explainPlan(event.plan, geometry) });
       return;
     }
+    if (event.kind === 'slow-link')
+      return log('slow-link', { ...event, numbers: errorOfEncoding(event.pooledAs) });
     log(kind, facts as Record<string, string | number | null>);
     if (kind === 'ready') tellParent({ kind: 'ready' });
   };

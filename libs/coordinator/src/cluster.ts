@@ -10,9 +10,10 @@ import {
   type ViewEvent,
 } from '@ultramem/membership';
 import type { Plan } from '@ultramem/planner';
-import type { MessageOfKind } from '@ultramem/protocol';
+import { ECHO_BYTES_MAX, type MessageOfKind, type PooledEncoding } from '@ultramem/protocol';
 import { type Channel, failureMessage } from '@ultramem/transport';
 import { LatencyWindow } from './latency-window.ts';
+import { encodingFor, isLoopback, linkBytesPerSecond, type SlowLinks } from './link-speed.ts';
 import { type PlanTerms, placeShards, planMembers } from './place-shards.ts';
 import { type RoutingTable, routingTable } from './routing-table.ts';
 import type { ShardLink } from './shard-link.ts';
@@ -23,6 +24,7 @@ export type ClusterEvent =
   | { kind: 'planned'; plan: Plan }
   | { kind: 'assigned'; workerId: string; shard: number; epoch: number }
   | { kind: 'worker-ready'; workerId: string; shard: number; epoch: number; residentBytes: number }
+  | { kind: 'slow-link'; workerId: string; bytesPerSecond: number; pooledAs: PooledEncoding }
   | { kind: 'refused'; workerId: string; code: string; message: string }
   | { kind: 'ready'; epoch: number }
   | { kind: 'degraded'; epoch: number };
@@ -32,6 +34,7 @@ export interface ClusterOptions {
   lease: LeaseTerms;
   workersWanted: number;
   terms: PlanTerms;
+  slowLinks: SlowLinks;
   /** How long a slice may take to load. */
   loadDeadlineMs: number;
   onEvent: (event: ClusterEvent) => void;
@@ -39,6 +42,8 @@ export interface ClusterOptions {
 }
 
 const LINK_TRIPS = 3;
+/** Answers that are as large as allowed, to time the link; the best one counts. */
+const LINK_ECHOES = 3;
 
 /** What the coordinator keeps of a member beside the view. */
 interface Contact {
@@ -46,6 +51,9 @@ interface Contact {
   latency: LatencyWindow;
   pulse: MessageOfKind<'pulse'> | null;
   roundTripMs: number;
+  /** Null on loopback, and where it was too fast to tell. */
+  bytesPerSecond: number | null;
+  pooledAs: PooledEncoding;
 }
 
 /** Members, plan and assignments of one cluster: takes events, applies the pure decisions, carries them out. */
@@ -96,13 +104,14 @@ export class Cluster {
     if (this.#routes?.view === this.#view) return this.#routes.table;
     const table = routingTable(this.#view, this.#plan, this.#options.workersWanted, (workerId): ShardLink => {
       const { shard, epoch } = this.#member(workerId);
-      const { channel, latency } = this.#contact(workerId);
+      const { channel, latency, pooledAs } = this.#contact(workerId);
       return {
         slice: present(this.#plan, 'routes follow a plan').slices[present(shard, 'an owner has a shard')],
         workerId,
         epoch,
         channel,
         latency,
+        pooledAs,
       };
     });
     this.#routes = { view: this.#view, table };
@@ -122,6 +131,8 @@ export class Cluster {
       latency: new LatencyWindow(),
       pulse: null,
       roundTripMs: Number.POSITIVE_INFINITY,
+      bytesPerSecond: null,
+      pooledAs: 'f32',
     });
     this.#leases.renew(workerId, this.#options.clock.nowMs());
     this.#apply({ kind: 'joined', member: { ...worker, peerName: channel.peerName } });
@@ -174,6 +185,30 @@ export class Cluster {
   async #measureLink(workerId: string): Promise<void> {
     for (let trip = 0; trip < LINK_TRIPS && this.#contacts.has(workerId); trip++)
       await this.#askPulse(workerId, this.#options.lease.leaseMs);
+    const contact = this.#contacts.get(workerId);
+    if (contact === undefined || isLoopback(contact.channel.peerName)) return;
+    for (let echo = 0; echo < LINK_ECHOES && this.#contacts.get(workerId) === contact; echo++)
+      await this.#timeLink(contact);
+    const { bytesPerSecond } = contact;
+    contact.pooledAs = encodingFor(bytesPerSecond, this.#options.slowLinks);
+    if (bytesPerSecond !== null && contact.pooledAs !== 'f32')
+      this.#options.onEvent({ kind: 'slow-link', workerId, bytesPerSecond, pooledAs: contact.pooledAs });
+  }
+
+  async #timeLink(contact: Contact): Promise<void> {
+    const { clock, lease } = this.#options;
+    const startMs = clock.nowMs();
+    try {
+      await contact.channel.request(
+        { kind: 'heartbeat', echoBytes: ECHO_BYTES_MAX },
+        { deadlineMs: lease.leaseMs },
+      );
+    } catch (error) {
+      if (error instanceof OperatingError) return; // silence is judged by the lease
+      throw error;
+    }
+    const measured = linkBytesPerSecond(ECHO_BYTES_MAX, clock.nowMs() - startMs, contact.roundTripMs);
+    if (measured !== null) contact.bytesPerSecond = Math.max(measured, contact.bytesPerSecond ?? 0);
   }
 
   /** A sign of life now and then every heartbeat, as long as the connection lasts. */
@@ -189,7 +224,7 @@ export class Cluster {
     const contact = this.#contact(workerId);
     const startMs = clock.nowMs();
     try {
-      contact.pulse = await contact.channel.request({ kind: 'heartbeat' }, { deadlineMs });
+      contact.pulse = await contact.channel.request({ kind: 'heartbeat', echoBytes: 0 }, { deadlineMs });
       contact.roundTripMs = Math.min(contact.roundTripMs, clock.nowMs() - startMs);
       if (this.#contacts.get(workerId) === contact) this.#leases.renew(workerId, clock.nowMs());
     } catch (error) {
@@ -269,9 +304,11 @@ export class Cluster {
   /** The link as the heartbeats saw it: the slowest member decides, because every phase waits for all. */
   #measuredTerms(): PlanTerms {
     const { terms } = this.#options;
-    const measuredMs = Math.max(...[...this.#contacts.values()].map((contact) => contact.roundTripMs));
+    const contacts = [...this.#contacts.values()];
+    const measuredMs = Math.max(...contacts.map((contact) => contact.roundTripMs));
+    const speeds = contacts.map(({ bytesPerSecond }) => bytesPerSecond ?? terms.link.bytesPerSecond);
     return Number.isFinite(measuredMs)
-      ? { ...terms, link: { ...terms.link, roundTripMs: measuredMs } }
+      ? { ...terms, link: { roundTripMs: measuredMs, bytesPerSecond: Math.min(...speeds) } }
       : terms;
   }
 

@@ -6,6 +6,7 @@ import type { KeysMode, Partition } from '@ultramem/planner';
 import type { Tokenizer } from '@ultramem/tokenizer';
 import type { Transport } from '@ultramem/transport';
 import type { ClusterEvent } from './cluster.ts';
+import type { SlowLinks } from './link-speed.ts';
 
 export interface CoordinatorOptions {
   transport: Transport;
@@ -19,6 +20,8 @@ export interface CoordinatorOptions {
   workersWanted: number;
   partition: Partition | 'auto';
   keys: KeysMode;
+  /** `SLOW_LINKS` when left out: every number as it is, on every link. */
+  slowLinks?: SlowLinks;
   token: string | null;
   clusterId: string;
   software: string;

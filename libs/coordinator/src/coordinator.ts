@@ -8,6 +8,7 @@ import type { CoordinatorOptions } from './coordinator-options.ts';
 import { type ClusterStatus, describeCluster } from './describe-cluster.ts';
 import { greet } from './greet.ts';
 import { KeyCost } from './key-cost.ts';
+import { SLOW_LINKS } from './link-speed.ts';
 import { loadResident } from './load-resident.ts';
 import type { PlanTerms } from './place-shards.ts';
 import { planTerms } from './plan-terms.ts';
@@ -59,6 +60,7 @@ export async function startCoordinator(options: CoordinatorOptions): Promise<Coo
     lease: options.lease ?? LEASE_TERMS,
     workersWanted: options.workersWanted,
     terms,
+    slowLinks: options.slowLinks ?? SLOW_LINKS,
     loadDeadlineMs: LOAD_DEADLINE_MS,
     onEvent: (event) => {
       if (event.kind === 'ready') ready();

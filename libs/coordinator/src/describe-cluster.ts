@@ -39,7 +39,7 @@ export function describeCluster(
       lookupP99Ms: statistics.lookupLatency.percentileMs(99),
     },
     workers: [...view.members].sort(byShard).map(({ workerId, peerName, state, shard, capacityBytes }) => {
-      const { pulse, channel, latency, silentMs } = cluster.contactOf(workerId);
+      const { pulse, channel, latency, silentMs, bytesPerSecond, pooledAs } = cluster.contactOf(workerId);
       const slice = shard === null || plan === null ? null : plan.slices[shard];
       return {
         workerId,
@@ -56,6 +56,8 @@ export function describeCluster(
         rowsRead: pulse?.rowsRead ?? 0,
         sentBytes: channel.sentBytes,
         receivedBytes: channel.receivedBytes,
+        linkBytesPerSecond: bytesPerSecond,
+        pooledAs,
         p50Ms: latency.percentileMs(50),
         p99Ms: latency.percentileMs(99),
         silentMs,

@@ -1,6 +1,7 @@
 import type { LookupRequest } from '@ultramem/inference';
 import { present } from '@ultramem/invariant';
-import { gateWeights } from '@ultramem/kernels';
+import { gateWeights, unpackVectors } from '@ultramem/kernels';
+import { type AnswerTo, codedError } from '@ultramem/protocol';
 import type { CancelSignal } from '@ultramem/transport';
 import { type MemoryGeometry, rangeLength, type Selection, type ValueAddresses } from '@ultramem/ultramem';
 import { fanOut } from './fan-out.ts';
@@ -8,7 +9,7 @@ import type { LookupCall } from './lookup-call.ts';
 import { mergeDots } from './merge-dots.ts';
 import { mergePartials, type Partial } from './merge-partials.ts';
 import { gatherRows, type RoutedEntries, routeEntries } from './route.ts';
-import { askShard, misfit } from './shard-link.ts';
+import { askShard, misfit, type ShardLink } from './shard-link.ts';
 
 /** One lookup's pooling: what all its requests share. */
 interface Pooling {
@@ -84,18 +85,20 @@ function poolGroup(
       blockCount: geometry.poolBlocks,
       coreCount: geometry.coreCount,
       activation: geometry.preActivation,
+      encoding: link.pooledAs,
       entryStart,
       slot,
       block,
       weight,
       preQuery,
     } as const;
-    const { pooled } = await askShard(link, body, call, within);
-    const count = token.length * geometry.poolBlocks * rangeLength(columns);
-    if (pooled.length !== count) throw misfit(link, 'pool', pooled.length, count);
+    const answer = await askShard(link, body, call, within);
+    const width = rangeLength(columns);
+    const pooled = decoded(link, answer, token.length * geometry.poolBlocks * width, width);
     const sentBytes =
       entryStart.byteLength + slot.byteLength + block.byteLength + weight.byteLength + preQuery.byteLength;
-    call.traffic.count(link, sentBytes, pooled.byteLength, slot.length);
+    const receivedBytes = answer.pooled.byteLength + answer.packed.byteLength;
+    call.traffic.count(link, sentBytes, receivedBytes, slot.length);
     return { token, columns, pooled };
   };
   return fanOut(
@@ -106,6 +109,26 @@ function poolGroup(
     ),
     signal,
   );
+}
+
+/** The `count` pooled numbers of an answer, whatever they travelled as. */
+function decoded(
+  link: ShardLink,
+  { encoding, pooled, packed }: AnswerTo<'pool'>,
+  count: number,
+  width: number,
+): Float32Array {
+  if (encoding === 'f32') {
+    if (pooled.length !== count) throw misfit(link, 'pool', pooled.length, count);
+    return pooled;
+  }
+  const values = unpackVectors(packed, count, width, encoding);
+  if (encoding !== link.pooledAs || values === null)
+    throw codedError(
+      'UNEXPECTED_MESSAGE',
+      `worker ${link.workerId} answered pool with ${packed.length} bytes of ${encoding}; expected ${count} numbers in ${link.pooledAs}; run the same release everywhere`,
+    );
+  return values;
 }
 
 /** Complete pre-scores `[entries]` of one row group: each column range's part, added in column order. */

@@ -1,7 +1,7 @@
 import type { Clock } from '@ultramem/environment';
 import { OperatingError } from '@ultramem/invariant';
 import type { ShardSlice } from '@ultramem/planner';
-import { type AnswerTo, codedError } from '@ultramem/protocol';
+import { type AnswerTo, codedError, type PooledEncoding } from '@ultramem/protocol';
 import type { CancelSignal, Channel, RequestBody } from '@ultramem/transport';
 import type { LatencyWindow } from './latency-window.ts';
 
@@ -16,6 +16,8 @@ export interface ShardLink {
   readonly epoch: number;
   readonly channel: Channel;
   readonly latency: LatencyWindow;
+  /** How its pooled vectors are to travel. */
+  readonly pooledAs: PooledEncoding;
 }
 
 /**

@@ -1,8 +1,8 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
-import { createReferenceKernels, loadMemoryTables, type MemoryTables } from '@ultramem/kernels';
-import type { MessageOfKind, Request } from '@ultramem/protocol';
+import { createReferenceKernels, loadMemoryTables, type MemoryTables, packVectors } from '@ultramem/kernels';
+import type { MessageOfKind, PooledEncoding, Request } from '@ultramem/protocol';
 import type { AnswerBody } from '@ultramem/transport';
-import { queryGroupOfHead } from '@ultramem/ultramem';
+import { queryGroupOfHead, rangeLength } from '@ultramem/ultramem';
 
 /** Answers as a worker does, from the tables themselves: what a spec changes in an answer is then the only thing wrong. */
 export function honestShard(checkpoint: Checkpoint): (request: Request) => Promise<AnswerBody> {
@@ -37,6 +37,7 @@ export function honestShard(checkpoint: Checkpoint): (request: Request) => Promi
           processBytes: 9,
           loopDelayP99Ms: 0.5,
           loopDelayMaxMs: null,
+          echo: new Uint8Array(request.echoBytes),
         };
       case 'assign': {
         const { keys, rows, columns, preColumns, epoch } = request;
@@ -52,11 +53,23 @@ export function honestShard(checkpoint: Checkpoint): (request: Request) => Promi
           dots: await kernels.dotRows(held(request.layer).pre ?? missing('pre-values'), request),
         };
       case 'pool':
-        return { kind: 'pooled', computeMs: 0, pooled: await pool(request) };
+        return pooledAs(request.encoding, await pool(request), held(request.layer));
       default:
         return missing(`an answer to ${request.kind}`);
     }
   };
+}
+
+function pooledAs(
+  encoding: PooledEncoding,
+  pooled: Float32Array,
+  { values }: MemoryTables['layers'][number],
+): AnswerBody {
+  const answer = { kind: 'pooled', computeMs: 0, encoding } as const;
+  if (encoding === 'f32') return { ...answer, pooled, packed: new Uint8Array(0) };
+  const width = rangeLength(values?.columns ?? missing('values'));
+  const packed = packVectors(pooled, width, encoding) ?? missing('a place for what is not finite');
+  return { ...answer, pooled: new Float32Array(0), packed };
 }
 
 function missing(what: string): never {

@@ -19,5 +19,5 @@ export async function openLink(slice: ShardSlice, workerId: string): Promise<Sha
       throw error;
     },
   });
-  return { slice, workerId, epoch: 1, channel, latency: new LatencyWindow() };
+  return { slice, workerId, epoch: 1, channel, latency: new LatencyWindow(), pooledAs: 'f32' };
 }

@@ -38,12 +38,12 @@ describe('round trip', () => {
   );
 
   it('sends large tensors without copying, small ones with the head', () => {
-    const small = encode({ kind: 'pooled', id: 1, computeMs: 1, pooled: new Float32Array(4095) });
+    const small = encode(dotsOf(new Float64Array(2047)));
     expect(small).toHaveLength(1);
-    const pooled = new Float32Array(4096);
-    const large = encode({ kind: 'pooled', id: 1, computeMs: 1, pooled });
+    const dots = new Float64Array(2048);
+    const large = encode(dotsOf(dots));
     expect(large).toHaveLength(2);
-    expect(large[1]!.buffer).toBe(pooled.buffer);
+    expect(large[1]!.buffer).toBe(dots.buffer);
     const mixed = encode({
       kind: 'candidates',
       id: 1,
@@ -57,21 +57,19 @@ describe('round trip', () => {
   });
 
   it('takes part of a larger array', () => {
-    const all = Float32Array.from([9, 1, 2, 9]);
-    const decoded = decode(
-      joined(encode({ kind: 'pooled', id: 1, computeMs: 1, pooled: all.subarray(1, 3) })),
-    );
-    expect(decoded).toMatchObject({ pooled: Float32Array.from([1, 2]) });
+    const all = Float64Array.from([9, 1, 2, 9]);
+    const decoded = decode(joined(encode(dotsOf(all.subarray(1, 3)))));
+    expect(decoded).toMatchObject({ dots: Float64Array.from([1, 2]) });
   });
 });
 
 describe('an own message that breaks the grammar is a defect', () => {
-  const good: MessageOfKind<'pooled'> = { kind: 'pooled', id: 1, computeMs: 1, pooled: new Float32Array(1) };
+  const good = dotsOf(new Float64Array(1));
   it.each<[string, Record<string, unknown>, string]>([
-    ['a field out of range', { id: -1 }, 'pooled.id is -1; expected a whole number of 0 to 4294967295'],
-    ['a missing value', { computeMs: undefined }, 'pooled.computeMs is undefined; expected a finite number'],
-    ['a tensor of the wrong type', { pooled: new Float64Array(1) }, 'pooled.pooled is an array of f32'],
-    ['a field too many', { extra: 1 }, 'pooled has a field too many'],
+    ['a field out of range', { id: -1 }, 'dots.id is -1; expected a whole number of 0 to 4294967295'],
+    ['a missing value', { computeMs: undefined }, 'dots.computeMs is undefined; expected a finite number'],
+    ['a tensor of the wrong type', { dots: new Float32Array(1) }, 'dots.dots is an array of f64'],
+    ['a field too many', { extra: 1 }, 'dots has a field too many'],
     ['an unknown kind', { kind: 'constructor' }, 'a message has a kind of the table'],
   ])('%s', (_name, change, reason) => {
     const broken = { ...good, ...change } as Message;
@@ -80,10 +78,9 @@ describe('an own message that breaks the grammar is a defect', () => {
   });
 
   it('but too large a message is not', () => {
-    const tooLarge = (): unknown =>
-      encode({ kind: 'pooled', id: 1, computeMs: 1, pooled: new Float32Array(2 ** 26) });
+    const tooLarge = (): unknown => encode(dotsOf(new Float64Array(2 ** 25)));
     expect(tooLarge).toThrow(
-      /^"pooled" has 2684354\d\d bytes; expected at most 268435456; ask for fewer tokens at a time$/,
+      /^"dots" has 2684354\d\d bytes; expected at most 268435456; ask for fewer tokens at a time$/,
     );
     expect(tooLarge).toThrow(expect.objectContaining({ code: 'MESSAGE_TOO_LARGE' }));
   });
@@ -183,7 +180,7 @@ describe('bytes of a stranger', () => {
 
   const id = [...str('id'), 1];
   const kind = (name: string): number[] => [...str('kind'), ...str(name)];
-  const pooled = [0x93, 0x83, ...kind('pooled'), ...id, ...str('computeMs'), 1];
+  const dots = [0x93, 0x83, ...kind('dots'), ...id, ...str('computeMs'), 1];
   it.each<[string, number[], RegExp]>([
     ['no array', [0xc0], /^the message begins with byte 0xc0; expected a msgpack array/],
     ['an empty array', [0x90], /^the message is an empty array; expected its head/],
@@ -270,7 +267,7 @@ describe('bytes of a stranger', () => {
     ],
     [
       'a bin of four billion',
-      [...pooled, 0xc6, 255, 255, 255, 255],
+      [...dots, 0xc6, 255, 255, 255, 255],
       /^the message ends 4294967295 bytes too early/,
     ],
     [
@@ -285,33 +282,33 @@ describe('bytes of a stranger', () => {
     ],
     [
       'not a number',
-      [0x93, 0x83, ...kind('pooled'), ...id, ...str('computeMs'), 0xca, 0x7f, 0xc0, 0, 0, 0xc4, 0, 0xc4, 0],
-      /^pooled\.computeMs is NaN; expected a finite number/,
+      [0x93, 0x83, ...kind('dots'), ...id, ...str('computeMs'), 0xca, 0x7f, 0xc0, 0, 0, 0xc4, 0, 0xc4, 0],
+      /^dots\.computeMs is NaN; expected a finite number/,
     ],
     [
       'too few tensors',
-      [0x91, ...pooled.slice(1)],
-      /^pooled has 1 elements; expected 3: the head, then pad and bytes of each tensor/,
+      [0x91, ...dots.slice(1)],
+      /^dots has 1 elements; expected 3: the head, then pad and bytes of each tensor/,
     ],
     [
       'a pad that is no bin',
-      [...pooled, 0xc0, 0xc4, 0],
-      /^the pad of pooled\.pooled begins with byte 0xc0; expected a msgpack bin/,
+      [...dots, 0xc0, 0xc4, 0],
+      /^the pad of dots\.dots begins with byte 0xc0; expected a msgpack bin/,
     ],
     [
       'a pad too long',
-      [...pooled, 0xc4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0xc4, 0],
-      /^the pad of pooled\.pooled has 8 bytes or is not zero/,
+      [...dots, 0xc4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0xc4, 0],
+      /^the pad of dots\.dots has 8 bytes or is not zero/,
     ],
     [
       'a pad that says something',
-      [...pooled, 0xc4, 1, 9, 0xc4, 0],
-      /^the pad of pooled\.pooled has 1 bytes or is not zero/,
+      [...dots, 0xc4, 1, 9, 0xc4, 0],
+      /^the pad of dots\.dots has 1 bytes or is not zero/,
     ],
     [
       'part of a number',
-      [...pooled, 0xc4, 0, 0xc4, 3, 0, 0, 0],
-      /^pooled\.pooled has 3 bytes; expected a multiple of 4 for f32/,
+      [...dots, 0xc4, 0, 0xc4, 3, 0, 0, 0],
+      /^dots\.dots has 3 bytes; expected a multiple of 8 for f64/,
     ],
   ])('with %s are malformed', (_name, bytes, reason) => {
     expectMalformed(Uint8Array.from(bytes), reason);
@@ -344,7 +341,7 @@ describe('bytes of a stranger', () => {
       0,
       0,
       0,
-      ...kind('pooled'),
+      ...kind('dots'),
       0xc5,
       0,
       0,
@@ -352,20 +349,21 @@ describe('bytes of a stranger', () => {
       0,
       0,
       0,
-      4,
-      0,
-      0,
-      0x80,
-      0x3f,
+      8,
+      ...[0, 0, 0, 0, 0, 0, 0xf0, 0x3f],
     ];
     expect(decode(Uint8Array.from(bytes))).toEqual({
-      kind: 'pooled',
+      kind: 'dots',
       id: 2,
       computeMs: 1,
-      pooled: Float32Array.of(1),
+      dots: Float64Array.of(1),
     });
   });
 });
+
+function dotsOf(dots: Float64Array): MessageOfKind<'dots'> {
+  return { kind: 'dots', id: 1, computeMs: 1, dots };
+}
 
 const u32s = fc.integer({ min: 0, max: 2 ** 32 - 1 });
 const doubles = fc.double({ noNaN: true, noDefaultInfinity: true }).map((value) => value + 0); // -0 travels as 0
@@ -392,6 +390,7 @@ const poolMessages: fc.Arbitrary<Message> = fc
       blockCount: 4,
       coreCount,
       activation: seed % 2 === 0,
+      encoding: 'f32',
       entryStart: Uint32Array.from([
         0,
         ...runs.map((_, i) => runs.slice(0, i + 1).reduce((sum, run) => sum + run, 0)),

@@ -6,6 +6,7 @@ export {
   ABANDONED_IDS_MAX,
   BUFFERED_BYTES_MAX,
   CODE_LENGTH_MAX,
+  ECHO_BYTES_MAX,
   FIRST_MESSAGE_BYTES_MAX,
   IN_FLIGHT_MAX,
   MESSAGE_BYTES_MAX,
@@ -31,4 +32,5 @@ export {
   type Request,
   type RequestKind,
 } from './message.ts';
+export { POOLED_ENCODINGS, type PooledEncoding } from './pooled-encoding.ts';
 export { negotiate, PROTOCOL_MAX, PROTOCOL_MIN, SUBPROTOCOL, unknownVersion } from './version.ts';

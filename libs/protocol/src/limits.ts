@@ -6,6 +6,8 @@ export const MESSAGE_BYTES_MAX = 256 * 2 ** 20;
 export const FIRST_MESSAGE_BYTES_MAX = 16 * 2 ** 10;
 /** Tensors below this are copied into one piece with the head: a write call costs more than the copy. */
 export const JOIN_BYTES_MAX = 16 * 2 ** 10;
+/** Bytes that a `pulse` may be asked to carry: enough to time a link, little enough to ask for at any time. */
+export const ECHO_BYTES_MAX = 2 ** 20;
 /** Nesting of a head: the deepest kind has a map in a list in a map. Keeps a stranger from filling the stack. */
 export const HEAD_DEPTH_MAX = 8;
 /** Bytes of a head. Lists of token ids are the largest things in heads. */

@@ -29,6 +29,7 @@ it.each([0, 1, 3, 60, 1000, 4095, 4096, 20_000, 1_000_000])(
           blockCount: 1,
           coreCount: 1,
           activation: false,
+          encoding: 'f32',
           entryStart: Uint32Array.of(0, entryCount),
           slot: new Uint32Array(entryCount),
           block: new Uint8Array(entryCount),
@@ -70,7 +71,13 @@ function setUp(): {
       accepts: new Set<RequestKind | NoticeKind>(['pool']),
       serve: async (request) => {
         if (request.kind !== 'pool') throw new Error(request.kind);
-        return { kind: 'pooled', computeMs: request.layer, pooled: request.weight };
+        return {
+          kind: 'pooled',
+          computeMs: request.layer,
+          encoding: 'f32',
+          pooled: request.weight,
+          packed: new Uint8Array(0),
+        };
       },
       onNotice: () => undefined,
       onClose: () => undefined,

@@ -93,7 +93,7 @@ describe('giving up', () => {
   it('happens at the deadline, reaches the peer, and a late answer is ignored', async () => {
     const peer = silentPeer();
     const { client, clock } = await openChannels(peer.serve);
-    const answer = client.request({ kind: 'heartbeat' }, { deadlineMs: 50 });
+    const answer = client.request({ kind: 'heartbeat', echoBytes: 0 }, { deadlineMs: 50 });
     const outcome = expect(answer).rejects.toMatchObject({
       code: 'DEADLINE_EXCEEDED',
       message:
@@ -295,7 +295,7 @@ describe('a peer that breaks the rules hears why and is cut off', () => {
   it('by an answer of the wrong kind', async () => {
     const { client, raw } = await openRaw();
     const answer = client.request({ kind: 'status' }, { deadlineMs: 100 });
-    const other = client.request({ kind: 'heartbeat' }, { deadlineMs: 100 });
+    const other = client.request({ kind: 'heartbeat', echoBytes: 0 }, { deadlineMs: 100 });
     const outcomes = Promise.all([
       expect(answer).rejects.toMatchObject({
         code: 'UNEXPECTED_MESSAGE',
@@ -590,6 +590,7 @@ function silentPeer() {
       processBytes: 0,
       loopDelayP99Ms: null,
       loopDelayMaxMs: null,
+      echo: new Uint8Array(0),
     };
   };
   const answer = (): void => {

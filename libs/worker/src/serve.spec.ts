@@ -1,5 +1,6 @@
 import { syntheticCheckpoint, V1_MODEL, V2_MODEL } from '@ultramem/checkpoint/synthetic';
-import { createReferenceKernels } from '@ultramem/kernels';
+import { present } from '@ultramem/invariant';
+import { createReferenceKernels, packVectors } from '@ultramem/kernels';
 import type { MessageOfKind } from '@ultramem/protocol';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadShard, type ResidentShard } from './resident-shard.ts';
@@ -58,6 +59,7 @@ const pooling: MessageOfKind<'pool'> = {
   blockCount: 1,
   coreCount: 2,
   activation: false,
+  encoding: 'f32',
   block: Uint8Array.of(0, 0),
   weight: Float32Array.of(1, 1, 1, 1),
   preQuery: new Float32Array(8).fill(1),
@@ -93,6 +95,22 @@ describe('what fits is answered:', () => {
     expect(gated.pooled.some((number) => number !== 0)).toBe(true);
     const columns = await servePool(half, kernels, { ...pooling, preQuery: new Float32Array(0) });
     expect(columns.pooled).toHaveLength(4);
+  });
+
+  it.each(['bf16', 'int8'] as const)('pool, rounded to %s', async (encoding) => {
+    const { pooled } = await servePool(whole, kernels, pooling);
+    const answer = await servePool(whole, kernels, { ...pooling, encoding });
+    expect(answer).toMatchObject({ encoding, pooled: new Float32Array(0) });
+    const packed = present(packVectors(pooled, 8, encoding), 'the numbers are finite');
+    expect(answer.packed).toEqual(packed);
+  });
+
+  it('pool, as it is where int8 has no place for a number', async () => {
+    const request = { ...pooling, weight: new Float32Array(4).fill(Number.POSITIVE_INFINITY) };
+    const answer = await servePool(whole, kernels, { ...request, encoding: 'int8' });
+    expect(answer.encoding).toBe('f32');
+    expect(answer.pooled.some(Number.isFinite)).toBe(false);
+    expect(answer.packed).toHaveLength(0);
   });
 });
 

@@ -1,6 +1,6 @@
 import { OperatingError } from '@ultramem/invariant';
-import type { Kernels } from '@ultramem/kernels';
-import { codedError, MESSAGE_BYTES_MAX, type MessageOfKind } from '@ultramem/protocol';
+import { type Kernels, packVectors } from '@ultramem/kernels';
+import { codedError, MESSAGE_BYTES_MAX, type MessageOfKind, type PooledEncoding } from '@ultramem/protocol';
 import { queryGroupOfHead, rangeLength, SIDES } from '@ultramem/ultramem';
 import type { ResidentShard } from './resident-shard.ts';
 
@@ -98,7 +98,19 @@ export async function servePool(
     pre:
       gated && pre !== null ? { table: pre, query: message.preQuery, activation: message.activation } : null,
   });
-  return { kind: 'pooled', pooled };
+  return encoded(pooled, rangeLength(values.columns), message.encoding);
+}
+
+/** Plain where nothing else was asked for, and where int8 has no place for a number. */
+function encoded(
+  pooled: Float32Array,
+  width: number,
+  encoding: PooledEncoding,
+): Answer<MessageOfKind<'pooled'>> {
+  const packed = encoding === 'f32' ? null : packVectors(pooled, width, encoding);
+  return packed === null
+    ? { kind: 'pooled', encoding: 'f32', pooled, packed: new Uint8Array(0) }
+    : { kind: 'pooled', encoding, pooled: new Float32Array(0), packed };
 }
 
 /** Before anything is computed: what no message holds need not fit the memory either. */

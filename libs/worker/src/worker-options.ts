@@ -47,7 +47,7 @@ export interface Worker {
 }
 
 /** What every heartbeat tells the coordinator, and which slice is held. */
-export type WorkerStatus = Omit<MessageOfKind<'pulse'>, 'id' | 'kind'> & {
+export type WorkerStatus = Omit<MessageOfKind<'pulse'>, 'id' | 'kind' | 'echo'> & {
   readonly shard: number | null;
   readonly slice: ShardSlice | null;
 };

@@ -136,6 +136,7 @@ describe('a worker', () => {
         blockCount: 1,
         coreCount: 2,
         activation: false,
+        encoding: 'f32',
         entryStart: Uint32Array.of(0, 3),
         slot: Uint32Array.of(1, 2, 3),
         block: new Uint8Array(3),
@@ -145,7 +146,7 @@ describe('a worker', () => {
       { deadlineMs: 1_000 },
     );
     expect(pooled.pooled).toEqual(new Float32Array(8));
-    const pulse = await session().channel.request({ kind: 'heartbeat' }, { deadlineMs: 1_000 });
+    const pulse = await session().channel.request({ kind: 'heartbeat', echoBytes: 0 }, { deadlineMs: 1_000 });
     expect(pulse).toMatchObject({
       state: 'ready',
       epoch: 4,
@@ -341,7 +342,7 @@ describe('a connection that ends', () => {
   it('gives the worker its whole time again, however late, and whatever it was told last', async () => {
     const { session, sessions, clock, end } = await startWorld(checkpoint);
     for (let beat = 0; beat < 60; beat++) {
-      await session().channel.request({ kind: 'heartbeat' }, { deadlineMs: 100 });
+      await session().channel.request({ kind: 'heartbeat', echoBytes: 0 }, { deadlineMs: 100 });
       await clock.advance(LEASE.heartbeatMs);
     }
     refuse(codedError('OVERLOADED', 'busy; expected less; wait'))(session());
@@ -381,7 +382,7 @@ describe('a connection that ends', () => {
     const { session, clock } = await startWorld(checkpoint);
     for (let beat = 0; beat < 10; beat++) {
       await clock.advance(LEASE.leaseMs - 1);
-      await session().channel.request({ kind: 'heartbeat' }, { deadlineMs: 100 });
+      await session().channel.request({ kind: 'heartbeat', echoBytes: 0 }, { deadlineMs: 100 });
     }
     expect(session().closedBecause()).toBeNull();
     const last = session();

@@ -218,7 +218,7 @@ class WorkerProcess {
   async #serve(request: Request): Promise<AnswerBody> {
     switch (request.kind) {
       case 'heartbeat':
-        return { kind: 'pulse', ...this.#pulse() };
+        return { kind: 'pulse', ...this.#pulse(), echo: new Uint8Array(request.echoBytes) };
       case 'assign':
         return this.#assign(request);
       case 'score':

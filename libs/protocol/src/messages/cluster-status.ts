@@ -6,6 +6,7 @@ import {
   SOFTWARE_LENGTH_MAX,
   WORKERS_MAX,
 } from '../limits.ts';
+import { POOLED_ENCODINGS } from '../pooled-encoding.ts';
 import { f64, list, nullable, oneOf, record, text, u32, u64 } from '../schema.ts';
 
 const range = record({ start: u64, end: u64 });
@@ -24,12 +25,13 @@ const range = record({ start: u64, end: u64 });
  *     processBytes => u64                                     resident memory of the coordinator process
  *     loopDelayP99Ms, loopDelayMaxMs => f64 | nil             how late the event loop was, since the start of the process
  *   workers => [workerId peerName state shard rows columns keys capacityBytes residentBytes processBytes lookups rowsRead
- *               sentBytes receivedBytes p50Ms p99Ms silentMs loopDelayP99Ms loopDelayMaxMs]
+ *               sentBytes receivedBytes linkBytesPerSecond pooledAs p50Ms p99Ms silentMs loopDelayP99Ms loopDelayMaxMs]
  *     state => 'standby' | 'loading' | 'ready'
  *     shard, rows, columns => nil on standby; keys => nil also where the coordinator alone holds them
  *     residentBytes => u64                                    of the slice; processBytes less this is the constant of a worker
  *     lookups => u64                                          requests answered; rowsRead => u64 slots gathered
  *     sentBytes, receivedBytes => u64                         to and from the worker, seen from the coordinator
+ *     linkBytesPerSecond => f64 | nil                         as measured when it joined, nil on loopback; pooledAs => 'f32' | 'bf16' | 'int8'
  *     p50Ms, p99Ms => f64 | nil                               of its last 1024 requests, sent to answered
  *     silentMs => f64                                         since it was last heard
  *     loopDelayP99Ms, loopDelayMaxMs => f64 | nil             as above, of the worker
@@ -74,6 +76,8 @@ export const clusterStatus = defineMessage({
         rowsRead: u64,
         sentBytes: u64,
         receivedBytes: u64,
+        linkBytesPerSecond: nullable(f64),
+        pooledAs: oneOf(...POOLED_ENCODINGS),
         p50Ms: nullable(f64),
         p99Ms: nullable(f64),
         silentMs: f64,
