@@ -11,6 +11,7 @@ import { phases } from './cases/phases.ts';
 import { pool } from './cases/pool.ts';
 import { select } from './cases/select.ts';
 import { start } from './cases/start.ts';
+import { tensorflow } from './cases/tensorflow.ts';
 
 /** In the order in which `npm run bench` runs them. */
 export const CASES: readonly BenchCase[] = [
@@ -26,4 +27,5 @@ export const CASES: readonly BenchCase[] = [
   start,
   memory,
   backends,
+  tensorflow,
 ];

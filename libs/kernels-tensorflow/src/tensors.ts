@@ -95,7 +95,7 @@ export class Tensors {
   }
 
   i32(shape: readonly number[], values: readonly number[] | Int32Array): TensorId {
-    return this.#create(shape, TYPE.I32, Int32Array.from(values));
+    return this.#create(shape, TYPE.I32, values instanceof Int32Array ? values : Int32Array.from(values));
   }
 
   /** Whole numbers below 2^32 as i64: with these, tables may have more than 2^31 elements. */
