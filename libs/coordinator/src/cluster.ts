@@ -42,8 +42,12 @@ export interface ClusterOptions {
 }
 
 const LINK_TRIPS = 3;
-/** Answers that are as large as allowed, to time the link; the best one counts. */
-const LINK_ECHOES = 3;
+/**
+ * Answers that are as large as allowed, to time the link; the median counts: the first one may be slower than the link, because code is
+ * still compiled, or faster, where a network lets bursts through. One that takes long is enough.
+ */
+const LINK_ECHOES = 5;
+const ECHO_MS_ENOUGH = 100;
 
 /** What the coordinator keeps of a member beside the view. */
 interface Contact {
@@ -187,15 +191,23 @@ export class Cluster {
       await this.#askPulse(workerId, this.#options.lease.leaseMs);
     const contact = this.#contacts.get(workerId);
     if (contact === undefined || isLoopback(contact.channel.peerName)) return;
-    for (let echo = 0; echo < LINK_ECHOES && this.#contacts.get(workerId) === contact; echo++)
-      await this.#timeLink(contact);
-    const { bytesPerSecond } = contact;
+    const echoesMs: number[] = [];
+    while (echoesMs.length < LINK_ECHOES && this.#contacts.get(workerId) === contact) {
+      const elapsedMs = await this.#echo(contact);
+      if (elapsedMs === null) return;
+      if (elapsedMs > ECHO_MS_ENOUGH) echoesMs.length = 0;
+      echoesMs.push(elapsedMs);
+      if (elapsedMs > ECHO_MS_ENOUGH) break;
+    }
+    const bytesPerSecond = linkBytesPerSecond(ECHO_BYTES_MAX, echoesMs, contact.roundTripMs);
+    contact.bytesPerSecond = bytesPerSecond;
     contact.pooledAs = encodingFor(bytesPerSecond, this.#options.slowLinks);
     if (bytesPerSecond !== null && contact.pooledAs !== 'f32')
       this.#options.onEvent({ kind: 'slow-link', workerId, bytesPerSecond, pooledAs: contact.pooledAs });
   }
 
-  async #timeLink(contact: Contact): Promise<void> {
+  /** How long the largest answer took; null where none came. */
+  async #echo(contact: Contact): Promise<number | null> {
     const { clock, lease } = this.#options;
     const startMs = clock.nowMs();
     try {
@@ -204,11 +216,10 @@ export class Cluster {
         { deadlineMs: lease.leaseMs },
       );
     } catch (error) {
-      if (error instanceof OperatingError) return; // silence is judged by the lease
+      if (error instanceof OperatingError) return null; // silence is judged by the lease
       throw error;
     }
-    const measured = linkBytesPerSecond(ECHO_BYTES_MAX, clock.nowMs() - startMs, contact.roundTripMs);
-    if (measured !== null) contact.bytesPerSecond = Math.max(measured, contact.bytesPerSecond ?? 0);
+    return clock.nowMs() - startMs;
   }
 
   /** A sign of life now and then every heartbeat, as long as the connection lasts. */

@@ -17,8 +17,13 @@ it.each([
 });
 
 it('takes the round trip off the time of the bytes', () => {
-  expect(linkBytesPerSecond(1e6, 12, 2)).toBe(1e8);
-  expect(linkBytesPerSecond(1e6, 2, 2)).toBeNull();
+  expect(linkBytesPerSecond(1e6, [12], 2)).toBe(1e8);
+  expect(linkBytesPerSecond(1e6, [2, 2, 2], 2)).toBeNull();
+  expect(linkBytesPerSecond(1e6, [], 2)).toBeNull();
+});
+
+it('takes neither the first answer, nor a burst, for the link', () => {
+  expect(linkBytesPerSecond(1e6, [40, 3, 12, 12, 13], 2)).toBe(1e8);
 });
 
 it('reads the flag', () => {

@@ -48,10 +48,16 @@ export function isLoopback(peerName: string): boolean {
 }
 
 /**
- * Bytes a second of a link on which an answer of `bytes` took `elapsedMs` and an empty one `roundTripMs`; null where that is no longer.
+ * Bytes a second of a link on which answers of `bytes` took `elapsedMs` each, of which the median counts, and an empty one `roundTripMs`;
+ * null where they took no longer, or there are none.
  */
-export function linkBytesPerSecond(bytes: number, elapsedMs: number, roundTripMs: number): number | null {
-  const ms = elapsedMs - roundTripMs;
+export function linkBytesPerSecond(
+  bytes: number,
+  elapsedMs: readonly number[],
+  roundTripMs: number,
+): number | null {
+  const sorted = [...elapsedMs].sort((a, b) => a - b);
+  const ms = (sorted[sorted.length >> 1] ?? 0) - roundTripMs;
   return ms > 0 ? (bytes / ms) * 1e3 : null;
 }
 
