@@ -55,6 +55,8 @@ interface Contact {
   latency: LatencyWindow;
   pulse: MessageOfKind<'pulse'> | null;
   roundTripMs: number;
+  /** Whether the link was timed: a plan waits for all. */
+  isTimed: boolean;
   /** Null on loopback, and where it was too fast to tell. */
   bytesPerSecond: number | null;
   pooledAs: PooledEncoding;
@@ -130,14 +132,16 @@ export class Cluster {
       this.lost(workerId, twin.channel, 'the same process connected anew');
       twin.channel.close('replaced by a new connection of this process');
     }
-    this.#contacts.set(workerId, {
+    const contact: Contact = {
       channel,
       latency: new LatencyWindow(),
       pulse: null,
       roundTripMs: Number.POSITIVE_INFINITY,
+      isTimed: false,
       bytesPerSecond: null,
       pooledAs: 'f32',
-    });
+    };
+    this.#contacts.set(workerId, contact);
     this.#leases.renew(workerId, this.#options.clock.nowMs());
     this.#apply({ kind: 'joined', member: { ...worker, peerName: channel.peerName } });
     this.#options.onEvent({
@@ -149,6 +153,7 @@ export class Cluster {
     });
     void this.#measureLink(workerId)
       .then(() => {
+        contact.isTimed = true;
         this.#place();
         return this.#beat(workerId, channel);
       })
@@ -202,6 +207,7 @@ export class Cluster {
     const bytesPerSecond = linkBytesPerSecond(ECHO_BYTES_MAX, echoesMs, contact.roundTripMs);
     contact.bytesPerSecond = bytesPerSecond;
     contact.pooledAs = encodingFor(bytesPerSecond, this.#options.slowLinks);
+    this.#routes = null; // one that was made meanwhile does not know
     if (bytesPerSecond !== null && contact.pooledAs !== 'f32')
       this.#options.onEvent({ kind: 'slow-link', workerId, bytesPerSecond, pooledAs: contact.pooledAs });
   }
@@ -248,6 +254,7 @@ export class Cluster {
     const { workersWanted, terms, onEvent } = this.#options;
     try {
       if (this.#plan === null) {
+        if ([...this.#contacts.values()].some(({ isTimed }) => !isTimed)) return;
         this.#plan = planMembers(this.#view, workersWanted, this.#measuredTerms());
         if (this.#plan === null) return;
         onEvent({ kind: 'planned', plan: this.#plan });

@@ -3,7 +3,7 @@ import { syntheticCheckpoint, V1_MODEL } from '@ultramem/checkpoint/synthetic';
 import { createRandom, ManualClock } from '@ultramem/environment';
 import type { LookupRequest } from '@ultramem/inference';
 import { present } from '@ultramem/invariant';
-import type { PooledEncoding } from '@ultramem/protocol';
+import type { PooledEncoding, Request } from '@ultramem/protocol';
 import type { AnswerBody } from '@ultramem/transport';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { dialWorker, startWorld, type WorkerScript } from '../test/scripted-cluster.ts';
@@ -61,6 +61,40 @@ it('changes nothing unless it is asked to', async () => {
   ]);
   expect(world.told('slow-link')).toEqual([]);
 });
+
+it('plans when every link was timed, and rounds on all that are slow', async () => {
+  const clock = new ManualClock();
+  const slowLinks = { encoding: 'bf16', bytesPerSecond: 5e8 } as const;
+  const world = await startWorld(checkpoint, { workersWanted: 2, clock, slowLinks });
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const slowly = (request: Request, gate: Promise<void> | null): Promise<AnswerBody> | null => {
+    if (request.kind !== 'heartbeat' || request.echoBytes === 0) return null;
+    clock.advance((request.echoBytes / SLOW) * 1e3);
+    return gate === null ? null : gate.then(() => pulseOf(request.echoBytes));
+  };
+  const peers = [
+    await dialWorker(world, { id: 'a', serve: (request) => slowly(request, null) }),
+    await dialWorker(world, { id: 'b', serve: (request) => slowly(request, held) }),
+  ];
+  expect(world.told('slow-link', 'planned')).toEqual(['slow-link a']);
+  release();
+  await world.coordinator.whenReady();
+  expect(world.told('slow-link', 'planned')).toEqual(['slow-link a', 'slow-link b', 'planned']);
+  await world.coordinator.lookUp(randomRequest());
+  expect(peers.flatMap(asked)).toEqual(['bf16', 'bf16']);
+});
+
+function pulseOf(echoBytes: number): AnswerBody {
+  const counters = { lookups: 0, rowsRead: 0, residentBytes: 0, processBytes: 0 };
+  const echo = new Uint8Array(echoBytes);
+  return {
+    kind: 'pulse',
+    ...{ state: 'ready', epoch: 0, ...counters, loopDelayP99Ms: null, loopDelayMaxMs: null, echo },
+  };
+}
 
 describe.each([
   ['bf16', 2 ** -8],
