@@ -3,6 +3,7 @@ import { assert } from '@ultramem/invariant';
 import type { Kernels } from '@ultramem/kernels';
 import { denseKernels } from './dense.ts';
 import { loadAddon } from './load-addon.ts';
+import { mergingKernels } from './merging.ts';
 import { poolingKernels } from './pooling.ts';
 import { selectionKernels } from './selection.ts';
 
@@ -24,6 +25,7 @@ export function createNativeKernels(options: { threads?: number } = {}): Kernels
     ...denseKernels(addon, engine),
     ...selectionKernels(addon, engine),
     ...poolingKernels(addon, engine),
+    ...mergingKernels(addon, engine),
     close: async () => {
       if (closed) return;
       closed = true;

@@ -45,6 +45,7 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
     address: reference.address,
     pool: (values, request) => pool(binding, breathe, values, request),
     dotRows: (table, request) => dotRows(binding, breathe, table, request),
+    mergePartials: reference.mergePartials,
     close: async () => {},
   };
 }

@@ -57,6 +57,7 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
     address: host.address,
     pool: (values, request) => run(() => pool(gpu, values, request)),
     dotRows: (table, request) => run(() => dotRows(gpu, table, request)),
+    mergePartials: host.mergePartials,
     close: async () => device.destroy(),
   };
 }

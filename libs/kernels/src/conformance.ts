@@ -5,6 +5,7 @@ import type { ConformanceCase } from './conformance/checks.ts';
 import { dotCases } from './conformance/dot-cases.ts';
 import { gridCases } from './conformance/grid-cases.ts';
 import { matmulCases } from './conformance/matmul-cases.ts';
+import { mergeCases } from './conformance/merge-cases.ts';
 import { poolCases } from './conformance/pool-cases.ts';
 import { poolRefusalCases, poolRuleCases } from './conformance/pool-rule-cases.ts';
 import { scoreCases, scoreRefusalCases, scoreRuleCases } from './conformance/score-cases.ts';
@@ -31,5 +32,6 @@ export function kernelConformance(): ConformanceCase[] {
     ...poolRuleCases(),
     ...poolRefusalCases(),
     ...dotCases(),
+    ...mergeCases(),
   ];
 }

@@ -19,7 +19,6 @@ export type {
   AddressRequest,
   AttendRequest,
   DotRequest,
-  EntryList,
   GridRequest,
   Kernels,
   KeyTable,
@@ -33,6 +32,7 @@ export type {
 export { loadCollapse, loadMemoryTables, type MemoryPart, type MemoryTables } from './memory-tables.ts';
 export { memoryTensor } from './memory-tensor.ts';
 export { packVectors, unpackVectors } from './packed-vectors.ts';
+export { assertPartials, type PooledPart, type PooledSize } from './pooled-part.ts';
 export { softmax } from './reference/attend.ts';
 export { loadKeys as loadReferenceKeys, ReferenceKeys, readNormalisedKeys } from './reference/load-keys.ts';
 export { dot } from './reference/multiply-rows.ts';

@@ -8,6 +8,7 @@ import type {
   ShuffleIndex,
   ValueAddresses,
 } from '@ultramem/ultramem';
+import type { PooledPart, PooledSize } from './pooled-part.ts';
 
 /**
  * The arithmetic of weights, as one contract for all backends. A backend owns its tables: `load…` copies or maps what
@@ -54,6 +55,12 @@ export interface Kernels {
   pool(values: ValueTable, request: PoolRequest): Promise<Float32Array>;
   /** Dot product of each entry's table row with its token's query; `[entries]` in f64, so that partial sums can be added exactly enough. */
   dotRows(table: ValueTable, request: DotRequest): Promise<Float64Array>;
+  /**
+   * Pooled vectors `[tokenCount, blockCount, width]` of a batch from what shards pooled of it. Column ranges are put side by side; parts
+   * of the same columns are added in the order of `parts`, in f64, and rounded once. A part adds nothing to a token that it lacks, not
+   * even a +0 to a -0; a token that no part has gets zeros of either sign.
+   */
+  mergePartials(parts: readonly PooledPart[], size: PooledSize): Promise<Float32Array>;
 
   /** Gives back what the backend itself holds: a device, threads. Its handles are released by then. */
   close(): Promise<void>;

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace ultramem {
 
@@ -62,6 +63,7 @@ class Arguments {
   Arguments(napi_env env, napi_callback_info info) : env(env) {
     check(napi_get_cb_info(env, info, &count, values_, nullptr, nullptr));
     require(count <= COUNT_MAX, "a native function has at most 32 arguments");
+    passed_ = count;
   }
 
   const napi_env env;
@@ -69,7 +71,28 @@ class Arguments {
 
   napi_value value(size_t at) const {
     require(at < count, "an argument is missing");
-    return values_[at];
+    return at < passed_ ? values_[at] : unpacked_[at - passed_];
+  }
+
+  // Appends the elements of a JS array of typed arrays to the arguments, which keeps them alive like the others, and returns where the
+  // first of them is. An element may be a getter: JavaScript then runs here, so a binding takes its spans afterwards.
+  size_t unpack(size_t at) {
+    bool isArray;
+    uint32_t length;
+    check(napi_is_array(env, value(at), &isArray));
+    if (!isArray) throw Refusal("argument " + std::to_string(at) + " is no JS array");
+    check(napi_get_array_length(env, value(at), &length));
+    const size_t first = count;
+    for (uint32_t i = 0; i < length; i++) {
+      napi_value element;
+      bool isTyped;
+      check(napi_get_element(env, value(at), i, &element));
+      check(napi_is_typedarray(env, element, &isTyped));
+      if (!isTyped) throw Refusal("element " + std::to_string(i) + " of argument " + std::to_string(at) + " is no typed array");
+      unpacked_.push_back(element);
+      count++;
+    }
+    return first;
   }
 
   // The elements a typed array shows (its own part of the buffer, not the whole buffer). The array must be of exactly this type.
@@ -154,6 +177,8 @@ class Arguments {
   }
 
   napi_value values_[COUNT_MAX];
+  size_t passed_ = 0;
+  std::vector<napi_value> unpacked_;
 };
 
 // The product of sizes, refused where it does not fit into 2^53: no length of a real array is larger.

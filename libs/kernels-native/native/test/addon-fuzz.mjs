@@ -196,6 +196,17 @@ function validCalls(addon, engine) {
       ],
     ],
     ['dotValues', () => [engine, table, ...entries(), f32(3 * 16), f64(5)]],
+    [
+      'mergePartials',
+      () => [
+        engine,
+        [
+          ...[Uint32Array.of(0, 2), f32(2 * 2 * 12), Uint32Array.of(0, 1, 2), f32(3 * 2 * 12)],
+          ...[Uint32Array.of(1), f32(2 * 4)],
+        ],
+        ...[Uint32Array.of(0, 12, 0, 12, 12, 16), 3, 2, 16, f32(3 * 2 * 16)],
+      ],
+    ],
   ];
 }
 
@@ -205,6 +216,7 @@ function mutate(values, random, addon) {
   const value = values[at];
   if (value?.buffer?.byteLength === 0) return; // nothing is left of it to change
   if (ArrayBuffer.isView(value)) values[at] = mutatedArray(value, random);
+  else if (Array.isArray(value) && random(6) > 0) mutateList(values, at, random, addon);
   else if (typeof value === 'number')
     values[at] = [
       value + 1,
@@ -220,6 +232,34 @@ function mutate(values, random, addon) {
       'one',
     ][random(11)];
   else values[at] = [null, undefined, {}, 3, addon.createKeys(1, 1, 1, 1), releasedMatrix(addon)][random(6)];
+}
+
+/** An element that does not fit, one more or less, or one whose getter takes the other arrays away. */
+function mutateList(values, at, random, addon) {
+  const list = values[at];
+  const where = random(list.length);
+  switch (random(4)) {
+    case 0:
+      list.splice(where, 1);
+      break;
+    case 1:
+      list.push(new Float32Array(3));
+      break;
+    case 2: {
+      const element = list[where];
+      Object.defineProperty(list, where, {
+        get: () => {
+          const arrays = [...values, ...list.slice(0, where)].filter(ArrayBuffer.isView);
+          for (const { buffer } of arrays)
+            if (buffer.byteLength > 0) structuredClone(buffer, { transfer: [buffer] });
+          return element;
+        },
+      });
+      break;
+    }
+    default:
+      mutate(list, random, addon);
+  }
 }
 
 function mutatedArray(array, random) {

@@ -153,6 +153,27 @@ const DEFECTS: [string, string, Partial<Kernels>][] = [
       dotRows: async (table, request) => (await good.dotRows(table, request)).map((dot) => dot * 1.0001),
     },
   ],
+  [
+    'parts that are added in f32',
+    'mergePartials: a sum is rounded once',
+    {
+      mergePartials: async ([first, ...rest], size) => {
+        let sum = await good.mergePartials([first], size);
+        for (const part of rest) sum = await good.mergePartials([{ ...part, pooled: sum }, part], size);
+        return sum;
+      },
+    },
+  ],
+  [
+    'parts that are added in another order',
+    'mergePartials: eleven row parts',
+    { mergePartials: (parts, size) => good.mergePartials([...parts].reverse(), size) },
+  ],
+  [
+    'a 0 for every token that a part lacks',
+    'mergePartials: -0 beside a part',
+    { mergePartials: async (parts, size) => (await good.mergePartials(parts, size)).map((sum) => sum + 0) },
+  ],
 ];
 
 it.each(DEFECTS)('%s fails "%s"', async (_, caseName, defect) => {

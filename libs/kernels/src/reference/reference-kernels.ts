@@ -7,6 +7,7 @@ import { loadKeys } from './load-keys.ts';
 import { loadMatrix } from './load-matrix.ts';
 import { loadValues } from './load-values.ts';
 import { matmul } from './matmul.ts';
+import { mergePartials } from './merge-partials.ts';
 import { pool } from './pool.ts';
 import { scoreKeys } from './score-keys.ts';
 import { gridRequest, selectGrid } from './select-grid.ts';
@@ -35,6 +36,7 @@ export function createReferenceKernels(breathe: (() => Promise<void>) | null = n
       addressValues(geometry, layer, virtualIndex, shuffle),
     pool: (values, request) => pool(turns, values, request),
     dotRows: async (table, request) => dotRows(table, request),
+    mergePartials: async (parts, size) => mergePartials(parts, size),
     close: async () => {},
   };
 }
