@@ -1,13 +1,12 @@
 import type { LookupRequest } from '@ultramem/inference';
 import { present } from '@ultramem/invariant';
-import { gateWeights, unpackVectors } from '@ultramem/kernels';
+import { gateWeights, type Kernels, type PooledPart, unpackVectors } from '@ultramem/kernels';
 import { type AnswerTo, codedError } from '@ultramem/protocol';
 import type { CancelSignal } from '@ultramem/transport';
 import { type MemoryGeometry, rangeLength, type Selection, type ValueAddresses } from '@ultramem/ultramem';
 import { fanOut } from './fan-out.ts';
 import type { LookupCall } from './lookup-call.ts';
 import { mergeDots } from './merge-dots.ts';
-import { mergePartials, type Partial } from './merge-partials.ts';
 import { gatherRows, type RoutedEntries, routeEntries } from './route.ts';
 import { askShard, misfit, type ShardLink } from './shard-link.ts';
 
@@ -26,6 +25,7 @@ interface Pooling {
  * groups do not wait for one another.
  */
 export async function poolOnWorkers(
+  kernels: Kernels,
   call: LookupCall,
   request: LookupRequest,
   geometry: MemoryGeometry,
@@ -59,7 +59,7 @@ export async function poolOnWorkers(
   traffic.phase('pool', pooledMs - gatedMs);
   // In the order of the groups, which is row order, whatever order the answers came in.
   const size = { tokenCount, blockCount: geometry.poolBlocks, width: geometry.valueWidth };
-  const pooled = mergePartials(parts.flat(), size);
+  const pooled = await kernels.mergePartials(parts.flat(), size);
   traffic.phase('merge', clock.nowMs() - pooledMs);
   return pooled;
 }
@@ -70,8 +70,8 @@ function poolGroup(
   { shards, token, entryStart, slot, block }: RoutedEntries,
   weight: Float32Array,
   signal: CancelSignal,
-): Promise<Partial[]> {
-  const ask = async (shard: number, within: CancelSignal): Promise<Partial> => {
+): Promise<PooledPart[]> {
+  const ask = async (shard: number, within: CancelSignal): Promise<PooledPart> => {
     const link = call.table.links[shard];
     const { columns, preColumns } = link.slice;
     const preQuery = gatedByOwners

@@ -88,7 +88,7 @@ async function lookUpPart(
       : await selectByKeys(options.kernels, memoryLayer, keysHere(options, request.layer), request);
   keyCost.measured(scoredBy, request.tokenCount, clock.nowMs() - startMs);
   call.traffic.phase(`select (${scoredBy})`, clock.nowMs() - startMs);
-  const pooled = await poolOnWorkers(call, request, geometry, chosen);
+  const pooled = await poolOnWorkers(options.kernels, call, request, geometry, chosen);
   return { pooled, ...chosen, scoredBy };
 }
 
