@@ -5,6 +5,7 @@ import { generation } from './cases/generate.ts';
 import { growth } from './cases/growth.ts';
 import { headline } from './cases/headline.ts';
 import { limits } from './cases/limits.ts';
+import { links } from './cases/links.ts';
 import { lookup } from './cases/lookup.ts';
 import { memory } from './cases/memory.ts';
 import { phases } from './cases/phases.ts';
@@ -26,6 +27,7 @@ export const CASES: readonly BenchCase[] = [
   growth,
   start,
   memory,
+  links,
   backends,
   tensorflow,
 ];

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Checkpoint } from '@ultramem/checkpoint';
-import { type Coordinator, startCoordinator } from '@ultramem/coordinator';
+import { type Coordinator, type SlowLinks, startCoordinator } from '@ultramem/coordinator';
 import { systemClock } from '@ultramem/environment-system';
 import type { Kernels } from '@ultramem/kernels';
 import { type ChildProgram, type Program, startLocalWorker } from '@ultramem/local-cluster';
@@ -24,12 +24,14 @@ export async function startLocalWorkers(options: {
   count: number;
   backend: string;
   partition?: string;
+  /** Elsewhere than on loopback: the address, how workers are started so that they reach it, and what is rounded on the way. */
+  over?: { host: string; program: Program; slowLinks: SlowLinks };
 }): Promise<LocalWorkers> {
-  const { kernels, checkpoint, model, count, backend, partition = 'auto' } = options;
+  const { kernels, checkpoint, model, count, backend, partition = 'auto', over } = options;
   const coordinator = await startCoordinator({
     ...{
       transport: createWsTransport(),
-      host: '127.0.0.1',
+      host: over?.host ?? '127.0.0.1',
       port: 0,
       clock: systemClock,
       kernels,
@@ -41,6 +43,7 @@ export async function startLocalWorkers(options: {
       partition: parsePartition(partition),
       keys: parseKeysMode('auto'),
     },
+    ...(over === undefined ? {} : { slowLinks: over.slowLinks }),
     ...{ token: null, clusterId: 'bench', software: 'bench', lookupDeadlineMs: 60_000 },
     processBytes: () => process.memoryUsage.rss(),
     onEvent: () => {},
@@ -59,7 +62,7 @@ export async function startLocalWorkers(options: {
     for (let index = 0; index < count; index++)
       workers.push(
         startLocalWorker(
-          { program: ownProgram(), model, backends: [backend], threads },
+          { program: over?.program ?? ownProgram(), model, backends: [backend], threads },
           coordinator.url,
           index,
         ),

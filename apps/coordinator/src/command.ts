@@ -90,7 +90,7 @@ function coordinatorOptions(): Option[] {
       .default('auto'),
     new Option(
       '--slow-links <encoding>',
-      'how pooled vectors travel on links that are measured slower than 500 MB/s, never on loopback: f32 (exact), bf16 or int8',
+      'how pooled vectors travel on links that are measured slower than 300 MB/s, never on loopback: f32 (exact), bf16 or int8',
     )
       .env('ULTRAMEM_SLOW_LINKS')
       .default('f32'),

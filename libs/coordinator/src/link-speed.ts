@@ -11,9 +11,9 @@ export interface SlowLinks {
 
 /**
  * Rounding and widening a number takes about 3 ns here and there together, and saves at least two of its bytes: below about 700 MB/s
- * the bytes take longer. Between the networks of 1 and of 10 Gbit/s, which carry 0.12 and 1.2 GB/s.
+ * the bytes take longer. Far enough below it for a fast link between busy processes, and above what 2.5 Gbit/s carry.
  */
-export const SLOW_LINKS: SlowLinks = { encoding: 'f32', bytesPerSecond: 5e8 };
+export const SLOW_LINKS: SlowLinks = { encoding: 'f32', bytesPerSecond: 3e8 };
 
 /** @throws OperatingError USAGE */
 export function parseSlowLinks(text: string): SlowLinks {
