@@ -8,6 +8,7 @@ import { limits } from './cases/limits.ts';
 import { links } from './cases/links.ts';
 import { lookup } from './cases/lookup.ts';
 import { memory } from './cases/memory.ts';
+import { outgrown } from './cases/outgrown.ts';
 import { phases } from './cases/phases.ts';
 import { pool } from './cases/pool.ts';
 import { select } from './cases/select.ts';
@@ -27,6 +28,7 @@ export const CASES: readonly BenchCase[] = [
   growth,
   start,
   memory,
+  outgrown,
   links,
   backends,
   tensorflow,

@@ -25,7 +25,7 @@ export async function startLocalWorkers(options: {
   backend: string;
   partition?: string;
   /** Elsewhere than on loopback: the address, how workers are started so that they reach it, and what is rounded on the way. */
-  over?: { host: string; program: Program; slowLinks: SlowLinks };
+  over?: { host: string; program: Program; slowLinks?: SlowLinks };
 }): Promise<LocalWorkers> {
   const { kernels, checkpoint, model, count, backend, partition = 'auto', over } = options;
   const coordinator = await startCoordinator({
@@ -43,7 +43,7 @@ export async function startLocalWorkers(options: {
       partition: parsePartition(partition),
       keys: parseKeysMode('auto'),
     },
-    ...(over === undefined ? {} : { slowLinks: over.slowLinks }),
+    ...(over?.slowLinks === undefined ? {} : { slowLinks: over.slowLinks }),
     ...{ token: null, clusterId: 'bench', software: 'bench', lookupDeadlineMs: 60_000 },
     processBytes: () => process.memoryUsage.rss(),
     onEvent: () => {},

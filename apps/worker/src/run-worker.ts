@@ -73,6 +73,18 @@ export async function runWorker(flags: WorkerFlags): Promise<void> {
   await checkpoint.close();
 }
 
+/** Mapped tables may be larger than memory; whoever did not mean that should hear of it, since lookups then wait for the disk. */
+function warnWhenCrowded(sliceBytes: number): void {
+  const availableBytes = process.availableMemory();
+  if (sliceBytes <= availableBytes) return;
+  log('larger-than-memory', {
+    slice: formatBytes(sliceBytes),
+    available: formatBytes(availableBytes),
+    consequence: 'native kernels read rows from the disk again and again, others do not fit',
+    remedy: 'more workers, more memory, or ultramem convert --values int8',
+  });
+}
+
 function createEventLog(): (event: WorkerEvent) => void {
   let progress: ReturnType<typeof startProgress> | null = null;
   return (event) => {
@@ -81,6 +93,7 @@ function createEventLog(): (event: WorkerEvent) => void {
         log(event.state, { reason: event.reason });
         break;
       case 'loading':
+        if (progress === null) warnWhenCrowded(event.totalBytes);
         progress ??= startProgress('loading', event.totalBytes, formatBytes);
         progress.update(event.loadedBytes);
         tellParent({ kind: 'progress', loadedBytes: event.loadedBytes });

@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import {
   type DType,
   type FilePlace,
@@ -26,7 +27,7 @@ type Shape = [
 
 /** `native/addon/pooling.cc`. */
 export interface PoolingAddon {
-  mapValues(path: string, offset: number, ...shape: Shape): TableHandle;
+  mapValues(path: string, offset: number, memoryBytes: number, ...shape: Shape): TableHandle;
   createValues(...shape: Shape): TableHandle;
   fillValues(table: TableHandle, firstRow: number, bytes: Uint8Array): void;
   releaseValues(table: TableHandle): void;
@@ -140,10 +141,16 @@ async function loadValues(
 
 function mapValues(addon: Addon, { path, offset }: FilePlace, shape: Shape): TableHandle {
   try {
-    return addon.mapValues(path, offset, ...shape);
+    return addon.mapValues(path, offset, memoryLimit(), ...shape);
   } catch (error) {
     throw expectedFailure(error);
   }
+}
+
+/** Bytes that this process may have in memory: the machine's, or those of the container or control group that it is in. */
+function memoryLimit(): number {
+  const constrained = process.constrainedMemory(); // 0 where it is not known
+  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
 
 async function readValues(

@@ -45,12 +45,13 @@ napi_value makeTable(napi_env env, std::unique_ptr<ValueTable> table) {
   return makeHandle(env, std::move(object));
 }
 
-// mapValues(path, offset of the table's first byte, shape...): handle
+// mapValues(path, offset of the table's first byte, bytes of memory that the process may have, shape...): handle
 napi_value mapValues(Arguments& arguments) {
   const std::string path = arguments.text(0);
   const uint64_t offset = arguments.whole(1, WHOLE_MAX);
-  const TableShape shape = shapeOf(arguments, 2);
-  return makeTable(arguments.env, reading([&] { return ValueTable::map(shape, path, offset); }));
+  const uint64_t memoryBytes = arguments.whole(2, WHOLE_MAX);
+  const TableShape shape = shapeOf(arguments, 3);
+  return makeTable(arguments.env, reading([&] { return ValueTable::map(shape, path, offset, memoryBytes); }));
 }
 
 // createValues(shape...): handle, to be filled

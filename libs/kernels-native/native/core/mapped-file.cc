@@ -97,10 +97,9 @@ int64_t modifiedNsOf(const struct stat& status) {
 // Rows are read at random. In huge pages, which file systems with large folios give, they come more than twice as fast, because small
 // ones miss every cache of addresses; but the first touch then reads 2 MiB. Where a table would crowd the memory, each page comes
 // alone, and nothing is read ahead.
-void advise(void* map, size_t byteCount) {
+void advise(void* map, size_t byteCount, bool isCrowded) {
 #if defined(MADV_HUGEPAGE)
-  const uint64_t memoryBytes = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * pageBytes;
-  if (byteCount <= memoryBytes / 2 && madvise(map, byteCount, MADV_HUGEPAGE) == 0) return;
+  if (!isCrowded && madvise(map, byteCount, MADV_HUGEPAGE) == 0) return;
 #endif
   madvise(map, byteCount, MADV_RANDOM);
 }
@@ -111,7 +110,7 @@ void advise(void* map, size_t byteCount) {
 
 }  // namespace
 
-std::shared_ptr<MappedFile> MappedFile::open(const std::string& path, uint64_t offset, uint64_t byteCount) {
+std::shared_ptr<MappedFile> MappedFile::open(const std::string& path, uint64_t offset, uint64_t byteCount, uint64_t memoryBytes) {
   handleBusErrors();
   std::shared_ptr<MappedFile> file(new MappedFile());
   file->path_ = path;
@@ -131,7 +130,8 @@ std::shared_ptr<MappedFile> MappedFile::open(const std::string& path, uint64_t o
   if (map == MAP_FAILED) fail(path, std::string("cannot be mapped (") + std::strerror(errno) + ")");
   file->map_ = map;
   file->bytes_ = static_cast<const uint8_t*>(map) + (offset - begin);
-  advise(map, file->mapByteCount_);
+  file->isCrowded_ = byteCount > memoryBytes / 2;
+  advise(map, file->mapByteCount_, file->isCrowded_);
   const auto address = reinterpret_cast<uintptr_t>(map);
   file->place_ = takePlace(address, address + (file->mapByteCount_ + pageBytes - 1) / pageBytes * pageBytes);
   if (file->place_ < 0) fail(path, "is one file too many to be mapped at once");
@@ -143,6 +143,11 @@ MappedFile::~MappedFile() {
   if (place_ >= 0) leavePlace(place_);
   if (map_ != nullptr) munmap(map_, mapByteCount_);
   if (descriptor_ >= 0) close(descriptor_);
+}
+
+void MappedFile::readAhead(const uint8_t* begin, size_t byteCount) const {
+  const uintptr_t first = reinterpret_cast<uintptr_t>(begin) & ~(pageBytes - 1);
+  madvise(reinterpret_cast<void*>(first), reinterpret_cast<uintptr_t>(begin) + byteCount - first, MADV_WILLNEED);
 }
 
 void MappedFile::verify() const {

@@ -20,13 +20,18 @@ struct ReadFailure : std::runtime_error {
 // each use then throws, and an answer made of such bytes is never seen. Signals of other addresses go to whoever handled them before.
 class MappedFile {
  public:
-  // Any offset; the bytes must be inside the file.
-  static std::shared_ptr<MappedFile> open(const std::string& path, uint64_t offset, uint64_t byteCount);
+  // Any offset; the bytes must be inside the file. `memoryBytes` is what this process may have in memory at all.
+  static std::shared_ptr<MappedFile> open(const std::string& path, uint64_t offset, uint64_t byteCount, uint64_t memoryBytes);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
   const uint8_t* bytes() const { return bytes_; }
+
+  // The map would crowd the memory: pages are read one by one, and read anew when the system has taken them back.
+  bool isCrowded() const { return isCrowded_; }
+  // Begins to read what is not in memory; does not wait.
+  void readAhead(const uint8_t* begin, size_t byteCount) const;
 
   // Throws ReadFailure when the file is not what was mapped: its size or time of modification changed, or a page could not be read.
   void verify() const;
@@ -42,6 +47,7 @@ class MappedFile {
   size_t mapByteCount_ = 0;
   int place_ = -1;
   const uint8_t* bytes_ = nullptr;
+  bool isCrowded_ = false;
 };
 
 }  // namespace ultramem

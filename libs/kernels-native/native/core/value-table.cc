@@ -38,10 +38,10 @@ uint64_t TableShape::keptBytes() const { return bytesOfColumns(dtype, columnBegi
 
 ValueTable::ValueTable(const TableShape& shape) : shape_(shape), elementBytes_(bytesOf(shape.dtype)) {}
 
-std::unique_ptr<ValueTable> ValueTable::map(const TableShape& shape, const std::string& path, uint64_t offset) {
+std::unique_ptr<ValueTable> ValueTable::map(const TableShape& shape, const std::string& path, uint64_t offset, uint64_t memoryBytes) {
   std::unique_ptr<ValueTable> table(new ValueTable(shape));
   const uint64_t rowBytes = shape.rowBytes();
-  table->file_ = MappedFile::open(path, offset + shape.rowBegin * rowBytes, (shape.rowEnd - shape.rowBegin) * rowBytes);
+  table->file_ = MappedFile::open(path, offset + shape.rowBegin * rowBytes, (shape.rowEnd - shape.rowBegin) * rowBytes, memoryBytes);
   table->base_ = table->file_->bytes() + shape.columnBegin * bytesOf(shape.dtype);
   table->stride_ = rowBytes;
   table->scaleOffset_ = shape.fullWidth - shape.columnBegin + shape.columnBegin / SCALE_BLOCK * SCALE_BYTES;

@@ -33,7 +33,8 @@ struct TableShape {
 // without gaps.
 class ValueTable {
  public:
-  static std::unique_ptr<ValueTable> map(const TableShape& shape, const std::string& path, uint64_t offset);
+  // `memoryBytes` is what this process may have in memory at all.
+  static std::unique_ptr<ValueTable> map(const TableShape& shape, const std::string& path, uint64_t offset, uint64_t memoryBytes);
   // Zeros, to be filled.
   static std::unique_ptr<ValueTable> allocate(const TableShape& shape);
   ~ValueTable();
@@ -57,6 +58,13 @@ class ValueTable {
   size_t scaleOffset() const { return scaleOffset_; }
   // The first column's place in its block.
   uint32_t scalePhase() const { return static_cast<uint32_t>(shape_.columnBegin % SCALE_BLOCK); }
+
+  // Where rows may have to come from a disk: `readAhead` of many rows before the first is used has them come at the same time.
+  bool isCrowded() const { return file_ != nullptr && file_->isCrowded(); }
+  void readAhead(uint64_t slot) const {
+    const size_t scales = shape_.dtype == ValueDtype::int8Block64 ? scaleOffset_ + shape_.keptBytes() - shape_.width() : 0;
+    file_->readAhead(row(slot), elementSpan() > scales ? elementSpan() : scales);
+  }
 
   // After a use: throws ReadFailure when the bytes cannot be trusted.
   void verify() const {

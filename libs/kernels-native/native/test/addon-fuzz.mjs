@@ -160,7 +160,7 @@ function validCalls(addon, engine) {
       ],
     ],
     ['createValues', () => [...shape]],
-    ['mapValues', () => [fileURLToPath(import.meta.url), 0, 0, 4, 16, 0, 4, 0, 16]],
+    ['mapValues', () => [fileURLToPath(import.meta.url), 0, 2 ** 40, 0, 4, 16, 0, 4, 0, 16]],
     ['fillValues', () => [table, 2, new Uint8Array(3 * 16 * 4)]],
     ['valueBytes', () => [table]],
     [

@@ -108,7 +108,7 @@ Table makeTable(Random& random, ValueDtype dtype, size_t rows, size_t width, boo
     const std::vector<uint8_t> before(random.below(100) + (random.oneIn(4) ? 5000 : 0), 0xff);
     const std::string path = temporaryPath();
     writeFile(path, before, table.stored);
-    table.values = ValueTable::map(shape, path, before.size());
+    table.values = ValueTable::map(shape, path, before.size(), random.oneIn(2) ? 0 : UINT64_MAX);
     unlink(path.c_str());
     return table;
   }
@@ -267,10 +267,10 @@ void checkFiles() {
   const TableShape shape{ValueDtype::f32, rows, 16, 0, rows, 0, 16};
   const std::vector<uint8_t> bytes(rows * shape.rowBytes(), 0);
   writeFile(path, {}, bytes);
-  expectReadFailure("a file that is too short", [&] { ValueTable::map(shape, path, 1); });
-  expectReadFailure("an offset behind the end", [&] { ValueTable::map(shape, path, UINT32_MAX); });
-  expectReadFailure("a missing file", [&] { ValueTable::map(shape, path + "-missing", 0); });
-  auto table = ValueTable::map(shape, path, 0);
+  expectReadFailure("a file that is too short", [&] { ValueTable::map(shape, path, 1, UINT64_MAX); });
+  expectReadFailure("an offset behind the end", [&] { ValueTable::map(shape, path, UINT32_MAX, UINT64_MAX); });
+  expectReadFailure("a missing file", [&] { ValueTable::map(shape, path + "-missing", 0, UINT64_MAX); });
+  auto table = ValueTable::map(shape, path, 0, UINT64_MAX);
   table->verify();
   if (truncate(path.c_str(), 4096) != 0) std::exit(2);
   Workers workers(1);
@@ -283,7 +283,7 @@ void checkFiles() {
   expectReadFailure("a file that was cut off", [&] { table->verify(); });
   writeFile(path, {}, bytes);
   expectReadFailure("a file that was cut off and is long again", [&] { table->verify(); });
-  table = ValueTable::map(shape, path, 0);
+  table = ValueTable::map(shape, path, 0, UINT64_MAX);
   usleep(20'000);  // file systems count time in ticks
   writeFile(path, {}, bytes);
   expectReadFailure("a file that was rewritten", [&] { table->verify(); });
