@@ -1,6 +1,6 @@
-import { totalmem } from 'node:os';
 import { BACKEND_HELP, parseBackend } from '@ultramem/backends';
 import { number, readToken, wholeNumber } from '@ultramem/command-line';
+import { memoryLimitBytes } from '@ultramem/environment-system';
 import { parseBytes } from '@ultramem/planner';
 import { Command, Option } from 'commander';
 import { runWorker } from './run-worker.ts';
@@ -43,9 +43,10 @@ export function workerCommand(): Command {
       ),
     )
     .addOption(
-      new Option('--memory <size>', 'memory for slices, such as 8GiB (default: 80 % of the machine)').env(
-        'ULTRAMEM_MEMORY',
-      ),
+      new Option(
+        '--memory <size>',
+        'memory for slices, such as 8GiB (default: 80 % of the machine or container)',
+      ).env('ULTRAMEM_MEMORY'),
     )
     .addOption(
       new Option('--token-file <file>', "file with the cluster's token in its first line").env(
@@ -79,7 +80,9 @@ export function workerCommand(): Command {
         modelPath: options.model,
         workerId: options.id ?? null,
         capacityBytes:
-          options.memory === undefined ? Math.floor(MEMORY_SHARE * totalmem()) : parseBytes(options.memory),
+          options.memory === undefined
+            ? Math.floor(MEMORY_SHARE * memoryLimitBytes())
+            : parseBytes(options.memory),
         token: await readToken(options.tokenFile),
         connectTimeoutMs: 1000 * number('--connect-timeout', 0.001, 1e6)(options.connectTimeout),
         backend: parseBackend(options.backend),

@@ -1,4 +1,4 @@
-import { totalmem } from 'node:os';
+import { memoryLimitBytes } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
 import type { Program } from '@ultramem/local-cluster';
 import { defaultProgram } from './default-program.ts';
@@ -61,8 +61,9 @@ function settingsOf(options: ClusterOptions): ClusterSettings {
   const { model, workers = 2, partition = 'auto', keys = 'auto', backend = 'auto' } = options;
   if (!Number.isInteger(workers) || workers < 1)
     throw usage(`workers is ${workers}`, 'a whole number of at least 1', 'correct it');
-  const { memoryBytes = Array.from({ length: workers }, () => Math.floor(MEMORY_SHARE * totalmem())) } =
-    options;
+  const {
+    memoryBytes = Array.from({ length: workers }, () => Math.floor(MEMORY_SHARE * memoryLimitBytes())),
+  } = options;
   if (memoryBytes.length !== workers)
     throw usage(
       `memoryBytes has ${memoryBytes.length} numbers for ${workers} workers`,

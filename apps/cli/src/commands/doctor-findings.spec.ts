@@ -52,9 +52,15 @@ it.each<[Finding, state: Finding['state'], text: string, mend: string | null]>([
   ],
   [
     memoryFinding({ totalBytes: 8 * GIB, freeBytes: GIB, limitBytes: GIB }),
+    'ok',
+    '1 GiB free, of which a container allows 1 GiB',
+    null,
+  ],
+  [
+    memoryFinding({ totalBytes: 8 * GIB, freeBytes: GIB, limitBytes: GIB / 8 }),
     'warn',
-    'a container allows 1 GiB',
-    '--memory 819MiB',
+    'a container allows 128 MiB',
+    'end other programs',
   ],
   [loopbackFinding(null), 'ok', 'both ways', null],
   [loopbackFinding(denied), 'fail', 'LISTEN_FAILED: cannot listen (EACCES)', 'firewall'],

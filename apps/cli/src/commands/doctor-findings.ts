@@ -59,17 +59,11 @@ export function memoryFinding({
   freeBytes: number;
   limitBytes: number | null;
 }): Finding {
-  const text = `${formatBytes(totalBytes)}, ${formatBytes(freeBytes)} free`;
-  if (limitBytes !== null && limitBytes < totalBytes)
-    return finding(
-      'memory',
-      'warn',
-      `${text}, but a container allows ${formatBytes(limitBytes)}: a worker takes the machine's for its own`,
-      `say what a worker may hold: ultramem worker --memory ${Math.max(1, Math.floor((0.8 * limitBytes) / 2 ** 20))}MiB`,
-    );
+  const limit = limitBytes === null ? '' : `, of which a container allows ${formatBytes(limitBytes)}`;
+  const text = `${formatBytes(totalBytes)}, ${formatBytes(freeBytes)} free${limit}`;
   return finding(
     'memory',
-    freeBytes < MEMORY_BYTES_WANTED ? 'warn' : 'ok',
+    Math.min(freeBytes, limitBytes ?? freeBytes) < MEMORY_BYTES_WANTED ? 'warn' : 'ok',
     text,
     'end other programs, or put workers on other machines',
   );

@@ -6,7 +6,7 @@ import { probeBackends } from '@ultramem/backends';
 import { openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
 import { planTerms } from '@ultramem/coordinator';
-import { systemClock } from '@ultramem/environment-system';
+import { memoryLimitBytes, systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
 import { coordinatorBytes, sliceBytes } from '@ultramem/planner';
 import { createWsTransport } from '@ultramem/transport-ws';
@@ -43,7 +43,7 @@ export async function probeMachine({
     nodeFinding(process.version, engines.node),
     npmFinding(await npmVersion()),
     cpuFinding(cpus()[0]?.model.trim() ?? '', availableParallelism()),
-    memoryFinding({ totalBytes: totalmem(), freeBytes: freemem(), limitBytes: memoryLimitBytes() }),
+    memoryFinding({ totalBytes: totalmem(), freeBytes: freemem(), limitBytes: containerBytes() }),
     diskFinding(process.cwd(), disk.bavail * disk.bsize),
     loopbackFinding(await failureOf(probeLoopback)),
     portFinding(port, await failureOf(() => probePort(port))),
@@ -63,10 +63,9 @@ async function npmVersion(): Promise<string | null> {
   );
 }
 
-/** Of a container; the system answers 0 or a number beyond all memory where there is none. */
-function memoryLimitBytes(): number | null {
-  const limitBytes = process.constrainedMemory();
-  return limitBytes > 0 && limitBytes < totalmem() ? limitBytes : null;
+/** Memory of the container that this runs in, or null. */
+function containerBytes(): number | null {
+  return memoryLimitBytes() < totalmem() ? memoryLimitBytes() : null;
 }
 
 async function failureOf(probe: () => Promise<void>): Promise<OperatingError | null> {

@@ -1,7 +1,8 @@
-import { availableParallelism, totalmem } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { BACKEND_HELP, parseBackends } from '@ultramem/backends';
 import { checkExposure, readToken, startProgress, wholeNumber } from '@ultramem/command-line';
 import { DEFAULT_PORT } from '@ultramem/coordinator-app';
+import { memoryLimitBytes } from '@ultramem/environment-system';
 import { startLocalCluster } from '@ultramem/local-cluster';
 import { formatBytes, parseBytes, parseKeysMode, parsePartition } from '@ultramem/planner';
 import { Command } from 'commander';
@@ -44,7 +45,7 @@ export function upCommand(): Command {
     .option('--token-file <file>', 'file with a token in its first line')
     .option(
       '--memory <sizes>',
-      'memory for slices, of each worker or one size each, such as 4GiB,2GiB (default: 80 % of the machine, shared)',
+      'memory for slices, of each worker or one size each, such as 4GiB,2GiB (default: 80 % of the machine or container, shared)',
     )
     .option('--backend <names>', `${BACKEND_HELP}; several by commas go to the workers in turn`, 'auto')
     .option('--threads <count>', "of each worker's native kernels (default: the cores, shared)")
@@ -96,7 +97,7 @@ export function upCommand(): Command {
 
 function memoryOfEach(text: string | undefined, workers: number): number[] {
   if (text === undefined)
-    return Array.from({ length: workers }, () => Math.floor((MEMORY_SHARE * totalmem()) / workers));
+    return Array.from({ length: workers }, () => Math.floor((MEMORY_SHARE * memoryLimitBytes()) / workers));
   const sizes = text.split(',').map(parseBytes);
   if (sizes.length === 1) return Array.from({ length: workers }, () => sizes[0]);
   wholeNumber(
