@@ -13,7 +13,8 @@ import { PeerServer, peersPython } from './peer-server.ts';
 import type { Row } from './row.ts';
 import type { Rounds } from './statistics.ts';
 
-const WARM_UP_SECONDS = 4;
+/** V8 has compiled what matters after some 5,000 calls. */
+export const WARM_UP_SECONDS = 4;
 
 /** What the cases share: options, kernels, peers, files that vanish at the end. */
 export class BenchContext {

@@ -25,7 +25,7 @@ export async function startLocalWorkers(options: {
   backend: string;
   partition?: string;
   /** Elsewhere than on loopback: the address, how workers are started so that they reach it, and what is rounded on the way. */
-  over?: { host: string; program: Program; slowLinks?: SlowLinks };
+  over?: { host: string; program: Program; slowLinks?: SlowLinks; memoryBytes?: number };
 }): Promise<LocalWorkers> {
   const { kernels, checkpoint, model, count, backend, partition = 'auto', over } = options;
   const coordinator = await startCoordinator({
@@ -62,7 +62,10 @@ export async function startLocalWorkers(options: {
     for (let index = 0; index < count; index++)
       workers.push(
         startLocalWorker(
-          { program: over?.program ?? ownProgram(), model, backends: [backend], threads },
+          {
+            ...{ program: over?.program ?? ownProgram(), model, backends: [backend], threads },
+            ...(over?.memoryBytes === undefined ? {} : { memoryBytes: [over.memoryBytes] }),
+          },
           coordinator.url,
           index,
         ),

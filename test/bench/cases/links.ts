@@ -1,7 +1,7 @@
-import { spawnSync } from 'node:child_process';
 import { openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
 import type { PooledEncoding } from '@ultramem/protocol';
+import { layLink, type SlowLink } from '../../network/slow-link.ts';
 import type { BenchCase } from '../bench-case.ts';
 import type { BenchContext } from '../bench-context.ts';
 import { ownSide } from '../interleave.ts';
@@ -12,8 +12,6 @@ import { requestsOf } from './select.ts';
 
 const RATE = '1gbit';
 const WORKERS = 2;
-const HOST = '10.213.77.1';
-const FAR_HOST = '10.213.77.2';
 
 /** Lookups with workers behind a link of 1 Gbit/s: pooled vectors rounded beside the same as they are. */
 export const links: BenchCase = {
@@ -24,19 +22,18 @@ export const links: BenchCase = {
     const subject: Subject = {
       ...{ case: 'links', what: `whole lookup over ${RATE}`, backend, workers: WORKERS, dtype: 'F32' },
     };
-    const space = `ultramem-bench-${process.pid}`;
+    const link = layLink(RATE);
+    if ('why' in link)
+      return context.report(missing({ ...subject, note: `no link can be laid here: ${link.why}` }));
     try {
-      const why = layLink(space);
-      if (why !== null)
-        return context.report(missing({ ...subject, note: `no link can be laid here: ${why}` }));
-      await measure(context, subject, space);
+      await measure(context, subject, link);
     } finally {
-      run('ip', 'netns', 'del', space); // the pair of devices goes with it
+      link.drop();
     }
   },
 };
 
-async function measure(context: BenchContext, subject: Subject, space: string): Promise<void> {
+async function measure(context: BenchContext, subject: Subject, link: SlowLink): Promise<void> {
   const { options } = context;
   const directory = await context.model(layerConfig(options.shape), 'F32');
   const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
@@ -44,10 +41,9 @@ async function measure(context: BenchContext, subject: Subject, space: string): 
   try {
     for (const encoding of ['f32', 'bf16', 'int8'] as const) {
       const kernels = await context.kernels();
-      const { command, args } = ownProgram();
-      const program = { command: 'ip', args: ['netns', 'exec', space, command, ...args] };
+      const program = link.beyond(ownProgram());
       const slowLinks = { encoding, bytesPerSecond: Number.POSITIVE_INFINITY };
-      const over = { host: HOST, program, slowLinks };
+      const over = { host: link.host, program, slowLinks };
       const shared = { kernels, checkpoint, model: directory, count: WORKERS, backend: kernels.backend };
       const cluster = await startLocalWorkers({ ...shared, partition: 'columns', over });
       clusters.push({ encoding, cluster });
@@ -75,49 +71,6 @@ async function measure(context: BenchContext, subject: Subject, space: string): 
     for (const { cluster } of clusters) await cluster.stop();
     await checkpoint.close();
   }
-}
-
-/** Two devices with a rate in both directions, one of them in a network of its own. Null, or why not. */
-function layLink(space: string): string | null {
-  const [near, far] = [`umb${process.pid}a`.slice(-15), `umb${process.pid}b`.slice(-15)];
-  const inside = ['ip', 'netns', 'exec', space];
-  const shaped = (device: string) => [
-    'tc',
-    'qdisc',
-    'add',
-    'dev',
-    device,
-    'root',
-    'tbf',
-    'rate',
-    RATE,
-    'burst',
-    '64kb',
-    'latency',
-    '100ms',
-  ];
-  const steps = [
-    ['ip', 'netns', 'add', space],
-    ['ip', 'link', 'add', near, 'type', 'veth', 'peer', 'name', far, 'netns', space],
-    ['ip', 'addr', 'add', `${HOST}/30`, 'dev', near],
-    ['ip', 'link', 'set', near, 'up'],
-    [...inside, 'ip', 'addr', 'add', `${FAR_HOST}/30`, 'dev', far],
-    [...inside, 'ip', 'link', 'set', far, 'up'],
-    shaped(near),
-    [...inside, ...shaped(far)],
-  ];
-  for (const [command, ...args] of steps) {
-    const why = run(command!, ...args);
-    if (why !== null) return why;
-  }
-  return null;
-}
-
-/** Null, or the last line of what went wrong. */
-function run(command: string, ...args: string[]): string | null {
-  const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' });
-  if (status === 0) return null;
-  return error?.message ?? (stderr.trim().split('\n').at(-1) || `${command} ended with ${status}`);
 }
 
 function relativeError(found: Float32Array, want: Float32Array): number {

@@ -69,7 +69,7 @@ async function measure(
     ] as const) {
       const checkpoint = await openCheckpoint(fileDirectory(model), { parts: 'all' });
       checkpoints.push(checkpoint);
-      const over = { host: LOCAL_HOST, program };
+      const over = { host: LOCAL_HOST, program, memoryBytes: Number.MAX_SAFE_INTEGER };
       const shared = { kernels, checkpoint, model, count: 1, backend: kernels.backend };
       clusters.push(await startLocalWorkers({ ...shared, over }));
     }

@@ -1,6 +1,6 @@
 import { present } from '@ultramem/invariant';
 import type { BenchCase } from '../bench-case.ts';
-import type { BenchContext } from '../bench-context.ts';
+import { type BenchContext, WARM_UP_SECONDS } from '../bench-context.ts';
 import { type LayerCluster, withLayerCluster } from '../layer-cluster.ts';
 import { randomQueries } from '../layer-model.ts';
 import { figure } from '../row.ts';
@@ -34,11 +34,15 @@ async function profile(
   const times = new Map<string, number[]>();
   const add = (name: string, ms: number): unknown => times.set(name, [...(times.get(name) ?? []), ms]);
   const batch = present(requests[0], 'there are requests').tokenCount;
-  const calls = context.options.quick ? 20 : batch >= 64 ? 120 : 600;
+  const { quick } = context.options;
+  const calls = quick ? 20 : batch >= 64 ? 120 : 600;
+  const lookUp = (i: number) =>
+    coordinator.lookUp(present(requests[i % SETS], 'i modulo SETS is below SETS'));
+  const warmMs = performance.now() + (quick ? 0 : WARM_UP_SECONDS * 1e3);
+  for (let i = 0; performance.now() < warmMs; i++) await lookUp(i);
   for (let i = 0; i < calls; i++) {
     const startMs = performance.now();
-    const { traffic } = await coordinator.lookUp(present(requests[i % SETS], 'i modulo SETS is below SETS'));
-    if (i < calls / 4) continue; // until places are chosen and code is compiled
+    const { traffic } = await lookUp(i);
     add('whole', performance.now() - startMs);
     for (const { name, ms } of traffic.phases) add(name, ms);
   }

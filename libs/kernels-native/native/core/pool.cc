@@ -60,8 +60,7 @@ void dotEntries(const ValueTable& table, const uint32_t* slot, size_t count, con
   const DotTable::DotRows* kernels = dotRowsOf(table.shape().dtype);
   const size_t width = table.shape().width();
   const size_t far = rowsFar(table);
-  if (table.isCrowded())
-    for (size_t i = 0; i < count; i++) table.readAhead(slot[i]);
+  const ReadAhead ahead(table, slot, count);
   for (size_t i = 0; i < std::min(far, count); i++) prefetchFar(table, table.row(slot[i]));
   DotGroup group;
   group.phase = table.scalePhase();
@@ -121,8 +120,7 @@ class Pooling {
   void runChunk(size_t tokenBegin, size_t tokenEnd) {
     const size_t entryBegin = request_.entries.entryStart[tokenBegin];
     const size_t entryEnd = request_.entries.entryStart[tokenEnd];
-    if (table_.isCrowded())
-      for (size_t i = entryBegin; i < entryEnd; i++) table_.readAhead(request_.entries.slot[i]);
+    const ReadAhead ahead(table_, request_.entries.slot + entryBegin, entryEnd - entryBegin);
     orderByBlock(tokenBegin, tokenEnd);
     Weights weights{weights_, 0};
     if (gatesHere_) {

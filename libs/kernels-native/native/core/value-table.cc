@@ -1,6 +1,7 @@
 #include "core/value-table.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <cstring>
 #include <new>
@@ -67,6 +68,37 @@ std::unique_ptr<ValueTable> ValueTable::allocate(const TableShape& shape) {
 
 void ValueTable::fill(uint64_t firstRow, const uint8_t* bytes, size_t byteCount) {
   std::memcpy(static_cast<uint8_t*>(memory_) + firstRow * stride_, bytes, byteCount);
+}
+
+namespace {
+
+// Of so many rows one is not asked for.
+constexpr size_t TELLING = 512;
+// Pages that this thread had to wait for a disk for.
+int64_t diskFaults() {
+  struct rusage usage;
+#if defined(RUSAGE_THREAD)
+  getrusage(RUSAGE_THREAD, &usage);
+#else
+  getrusage(RUSAGE_SELF, &usage);
+#endif
+  return usage.ru_majflt;
+}
+
+}  // namespace
+
+ReadAhead::ReadAhead(const ValueTable& table, const uint32_t* slots, size_t count) : table_(table) {
+  if (!table.isCrowded()) return;
+  if (table.runsAhead_.load(std::memory_order_relaxed) > 0)
+    for (size_t i = 0; i < count; i++)
+      if (i % TELLING != 0) table.readAhead(slots[i]);
+  faultsBefore_ = diskFaults();
+}
+
+ReadAhead::~ReadAhead() {
+  if (!table_.isCrowded()) return;
+  if (diskFaults() > faultsBefore_) table_.runsAhead_.store(ValueTable::RUNS_AHEAD, std::memory_order_relaxed);
+  else if (table_.runsAhead_.load(std::memory_order_relaxed) > 0) table_.runsAhead_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 ValueTable::~ValueTable() {

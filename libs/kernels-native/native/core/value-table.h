@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -59,7 +60,7 @@ class ValueTable {
   // The first column's place in its block.
   uint32_t scalePhase() const { return static_cast<uint32_t>(shape_.columnBegin % SCALE_BLOCK); }
 
-  // Where rows may have to come from a disk: `readAhead` of many rows before the first is used has them come at the same time.
+  // Rows may have to come from a disk: `ReadAhead` has many of them come at the same time.
   bool isCrowded() const { return file_ != nullptr && file_->isCrowded(); }
   void readAhead(uint64_t slot) const {
     const size_t scales = shape_.dtype == ValueDtype::int8Block64 ? scaleOffset_ + shape_.keptBytes() - shape_.width() : 0;
@@ -82,6 +83,25 @@ class ValueTable {
   size_t stride_ = 0;
   size_t elementBytes_ = 0;
   size_t scaleOffset_ = 0;
+  // Runs that `ReadAhead` still asks for after one with faults; at first everything may be missing.
+  static constexpr int32_t RUNS_AHEAD = 16;
+  mutable std::atomic<int32_t> runsAhead_{RUNS_AHEAD};
+
+  friend class ReadAhead;
+};
+
+// One run of rows of a crowded table, from before the first is used until after the last. Asking the system for a row costs more than
+// using one that is there, so it is done only while rows turn out to be missing: a few are never asked for and tell by their faults.
+class ReadAhead {
+ public:
+  ReadAhead(const ValueTable& table, const uint32_t* slots, size_t count);
+  ~ReadAhead();
+  ReadAhead(const ReadAhead&) = delete;
+  ReadAhead& operator=(const ReadAhead&) = delete;
+
+ private:
+  const ValueTable& table_;
+  int64_t faultsBefore_ = 0;
 };
 
 }  // namespace ultramem
