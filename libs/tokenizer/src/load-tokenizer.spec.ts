@@ -79,11 +79,15 @@ describe.each([
 
   it('never splits a character between pieces', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'grapheme' }), (text) => {
-        const { pieces } = streamed(tokenizer, tokenizer.encode(text));
-        expect(pieces.join('')).toBe(text);
-        for (const piece of pieces) expect(piece).not.toMatch(/\uFFFD|[\uD800-\uDBFF]$/);
-      }),
+      // A text may hold U+FFFD itself, which is what half a character would look like.
+      fc.property(
+        fc.string({ unit: 'grapheme' }).filter((text) => !text.includes('\uFFFD')),
+        (text) => {
+          const { pieces } = streamed(tokenizer, tokenizer.encode(text));
+          expect(pieces.join('')).toBe(text);
+          for (const piece of pieces) expect(piece).not.toMatch(/\uFFFD|[\uD800-\uDBFF]$/);
+        },
+      ),
     );
   });
 });
