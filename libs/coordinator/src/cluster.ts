@@ -10,10 +10,10 @@ import {
   type ViewEvent,
 } from '@ultramem/membership';
 import type { Plan } from '@ultramem/planner';
-import { ECHO_BYTES_MAX, type MessageOfKind, type PooledEncoding } from '@ultramem/protocol';
+import type { MessageOfKind, PooledEncoding } from '@ultramem/protocol';
 import { type Channel, failureMessage } from '@ultramem/transport';
 import { LatencyWindow } from './latency-window.ts';
-import { encodingFor, isLoopback, linkBytesPerSecond, type SlowLinks } from './link-speed.ts';
+import { encodingFor, isLoopback, type SlowLinks, timeLink } from './link-speed.ts';
 import { type PlanTerms, placeShards, planMembers } from './place-shards.ts';
 import { type RoutingTable, routingTable } from './routing-table.ts';
 import type { ShardLink } from './shard-link.ts';
@@ -42,12 +42,6 @@ export interface ClusterOptions {
 }
 
 const LINK_TRIPS = 3;
-/**
- * Answers that are as large as allowed, to time the link; the median counts: the first one may be slower than the link, because code is
- * still compiled, or faster, where a network lets bursts through. One that takes long is enough.
- */
-const LINK_ECHOES = 5;
-const ECHO_MS_ENOUGH = 100;
 
 /** What the coordinator keeps of a member beside the view. */
 interface Contact {
@@ -196,15 +190,8 @@ export class Cluster {
       await this.#askPulse(workerId, this.#options.lease.leaseMs);
     const contact = this.#contacts.get(workerId);
     if (contact === undefined || isLoopback(contact.channel.peerName)) return;
-    const echoesMs: number[] = [];
-    while (echoesMs.length < LINK_ECHOES && this.#contacts.get(workerId) === contact) {
-      const elapsedMs = await this.#echo(contact);
-      if (elapsedMs === null) return;
-      if (elapsedMs > ECHO_MS_ENOUGH) echoesMs.length = 0;
-      echoesMs.push(elapsedMs);
-      if (elapsedMs > ECHO_MS_ENOUGH) break;
-    }
-    const bytesPerSecond = linkBytesPerSecond(ECHO_BYTES_MAX, echoesMs, contact.roundTripMs);
+    const echo = (echoBytes: number) => this.#echo(workerId, contact, echoBytes);
+    const bytesPerSecond = await timeLink(echo, contact.roundTripMs);
     contact.bytesPerSecond = bytesPerSecond;
     contact.pooledAs = encodingFor(bytesPerSecond, this.#options.slowLinks);
     this.#routes = null; // one that was made meanwhile does not know
@@ -212,15 +199,13 @@ export class Cluster {
       this.#options.onEvent({ kind: 'slow-link', workerId, bytesPerSecond, pooledAs: contact.pooledAs });
   }
 
-  /** How long the largest answer took; null where none came. */
-  async #echo(contact: Contact): Promise<number | null> {
+  /** How long an answer of so many bytes took; null where none came. */
+  async #echo(workerId: string, contact: Contact, echoBytes: number): Promise<number | null> {
     const { clock, lease } = this.#options;
     const startMs = clock.nowMs();
     try {
-      await contact.channel.request(
-        { kind: 'heartbeat', echoBytes: ECHO_BYTES_MAX },
-        { deadlineMs: lease.leaseMs },
-      );
+      await contact.channel.request({ kind: 'heartbeat', echoBytes }, { deadlineMs: lease.leaseMs });
+      if (this.#contacts.get(workerId) === contact) this.#leases.renew(workerId, clock.nowMs());
     } catch (error) {
       if (error instanceof OperatingError) return null; // silence is judged by the lease
       throw error;

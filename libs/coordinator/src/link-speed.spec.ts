@@ -1,5 +1,5 @@
-import { expect, it } from 'vitest';
-import { encodingFor, isLoopback, linkBytesPerSecond, parseSlowLinks } from './link-speed.ts';
+import { describe, expect, it } from 'vitest';
+import { encodingFor, isLoopback, parseSlowLinks, timeLink } from './link-speed.ts';
 
 it.each([
   ['127.0.0.1:5000', true],
@@ -16,14 +16,43 @@ it.each([
   expect(isLoopback(peerName)).toBe(expected);
 });
 
-it('takes the round trip off the time of the bytes', () => {
-  expect(linkBytesPerSecond(1e6, [12], 2)).toBe(1e8);
-  expect(linkBytesPerSecond(1e6, [2, 2, 2], 2)).toBeNull();
-  expect(linkBytesPerSecond(1e6, [], 2)).toBeNull();
-});
+describe('timing a link', () => {
+  const MIB = 2 ** 20;
+  /** What a link of `bytesPerMs` takes, and what was asked of it; `oddMs` of some echoes take another time. */
+  function link(bytesPerMs: number, oddMs: (number | null)[] = []) {
+    const asked: number[] = [];
+    const echo = async (bytes: number): Promise<number | null> => {
+      const odd = oddMs[asked.length];
+      asked.push(bytes);
+      return odd === undefined ? 2 + bytes / bytesPerMs : odd;
+    };
+    return { asked, echo };
+  }
 
-it('takes neither the first answer, nor a burst, for the link', () => {
-  expect(linkBytesPerSecond(1e6, [40, 3, 12, 12, 13], 2)).toBe(1e8);
+  it('takes the round trip off', async () => {
+    const { asked, echo } = link(1e5);
+    expect(await timeLink(echo, 2)).toBeCloseTo(1e8, 0);
+    expect(asked).toEqual([2 ** 16, MIB, MIB, MIB, MIB, MIB]);
+  });
+
+  it('takes neither a slow start nor a burst for the link', async () => {
+    expect(await timeLink(link(1e5, [50, 90, 3]).echo, 2)).toBeCloseTo(1e8, 0);
+  });
+
+  it.each([
+    [1e4, [2 ** 16, MIB]],
+    [20, [2 ** 16]],
+  ])('does not fill a link of %i bytes a millisecond', async (bytesPerMs, expected) => {
+    const { asked, echo } = link(bytesPerMs);
+    expect(await timeLink(echo, 2)).toBeCloseTo(bytesPerMs * 1e3, 0);
+    expect(asked).toEqual(expected);
+  });
+
+  it('says nothing of what is too fast, or does not answer', async () => {
+    expect(await timeLink(async () => 2, 2)).toBeNull();
+    expect(await timeLink(async () => null, 2)).toBeNull();
+    expect(await timeLink(link(1e5, [3, 12, null]).echo, 2)).toBeNull();
+  });
 });
 
 it('reads the flag', () => {

@@ -1,5 +1,5 @@
-import { unreachable } from '@ultramem/invariant';
-import { codedError, POOLED_ENCODINGS, type PooledEncoding } from '@ultramem/protocol';
+import { present, unreachable } from '@ultramem/invariant';
+import { codedError, ECHO_BYTES_MAX, POOLED_ENCODINGS, type PooledEncoding } from '@ultramem/protocol';
 
 /** How pooled vectors travel on links that were measured to be slow. */
 export interface SlowLinks {
@@ -47,18 +47,40 @@ export function isLoopback(peerName: string): boolean {
   return LOOPBACK.test(peerName);
 }
 
+/** A first answer that the slowest link carries within a lease. */
+const FIRST_ECHO_BYTES = 2 ** 16;
 /**
- * Bytes a second of a link on which answers of `bytes` took `elapsedMs` each, of which the median counts, and an empty one `roundTripMs`;
- * null where they took no longer, or there are none.
+ * Answers as large as allowed, of which the median counts: the first one may be slower than the link, because code is still compiled, or
+ * faster, where a network lets bursts through.
  */
-export function linkBytesPerSecond(
-  bytes: number,
-  elapsedMs: readonly number[],
+const ECHOES = 5;
+/** One that takes so long is enough. */
+const ECHO_MS_ENOUGH = 100;
+
+/**
+ * Bytes a second of a link; null where it is too fast to tell, or an answer did not come.
+ *
+ * @param echo asks for so many bytes and answers how long they took, or null
+ * @param roundTripMs of an empty answer
+ */
+export async function timeLink(
+  echo: (bytes: number) => Promise<number | null>,
   roundTripMs: number,
-): number | null {
-  const sorted = [...elapsedMs].sort((a, b) => a - b);
-  const ms = (sorted[sorted.length >> 1] ?? 0) - roundTripMs;
-  return ms > 0 ? (bytes / ms) * 1e3 : null;
+): Promise<number | null> {
+  const rate = (bytes: number, elapsedMs: number): number | null =>
+    elapsedMs > roundTripMs ? (bytes / (elapsedMs - roundTripMs)) * 1e3 : null;
+  const firstMs = await echo(FIRST_ECHO_BYTES);
+  if (firstMs === null) return null;
+  if (firstMs > ECHO_MS_ENOUGH) return rate(FIRST_ECHO_BYTES, firstMs);
+  const echoesMs: number[] = [];
+  while (echoesMs.length < ECHOES) {
+    const elapsedMs = await echo(ECHO_BYTES_MAX);
+    if (elapsedMs === null) return null;
+    if (elapsedMs > ECHO_MS_ENOUGH) return rate(ECHO_BYTES_MAX, elapsedMs);
+    echoesMs.push(elapsedMs);
+  }
+  echoesMs.sort((a, b) => a - b);
+  return rate(ECHO_BYTES_MAX, present(echoesMs[ECHOES >> 1], 'there are as many as were asked for'));
 }
 
 /** @param bytesPerSecond null where it was not measured: on loopback, or too fast to tell */
