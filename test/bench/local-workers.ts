@@ -4,7 +4,7 @@ import type { Checkpoint } from '@ultramem/checkpoint';
 import { type Coordinator, type SlowLinks, startCoordinator } from '@ultramem/coordinator';
 import { systemClock } from '@ultramem/environment-system';
 import type { Kernels } from '@ultramem/kernels';
-import { type ChildProgram, type Program, startLocalWorker } from '@ultramem/local-cluster';
+import { type ChildProgram, nodeProgram, type Program, startLocalWorker } from '@ultramem/local-cluster';
 import { parseKeysMode, parsePartition } from '@ultramem/planner';
 import { createWsTransport } from '@ultramem/transport-ws';
 
@@ -84,6 +84,6 @@ export function ownProgram(): Program {
   const path = (file: string): string => fileURLToPath(new URL(`../../apps/cli/${file}`, import.meta.url));
   const fromSource = process.execArgv.some((flag) => flag.startsWith('--conditions'));
   return fromSource
-    ? { command: process.execPath, args: [...process.execArgv, path('src/main.ts')] }
-    : { command: process.execPath, args: ['--initial-old-space-size=256', path('bin/ultramem.js')] };
+    ? nodeProgram(path('src/main.ts'), process.execArgv)
+    : nodeProgram(path('bin/ultramem.js'));
 }

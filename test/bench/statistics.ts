@@ -19,6 +19,17 @@ export function quantile(samples: readonly number[], share: number): number {
   return sorted[below]! + (place - below) * (sorted[above]! - sorted[below]!);
 }
 
+/** Length of the difference over the length of `want`. */
+export function relativeError(found: ArrayLike<number>, want: ArrayLike<number>): number {
+  let error = 0;
+  let size = 0;
+  for (let i = 0; i < want.length; i++) {
+    error += (found[i]! - want[i]!) ** 2;
+    size += want[i]! ** 2;
+  }
+  return Math.sqrt(error / size);
+}
+
 /** Samples of one side: `[round][run]`, milliseconds. */
 export type Rounds = readonly (readonly number[])[];
 

@@ -10,9 +10,6 @@ export interface SlowLink {
   drop(): void;
 }
 
-/** Addresses of a network of two; where they are taken the link is not laid. */
-const [NEAR, FAR] = ['10.213.77.1', '10.213.77.2'];
-
 /**
  * Lays two connected devices, one of them in a network namespace of its own, and holds both to `rate` (as `tc` writes it). Needs Linux,
  * root and iproute2.
@@ -21,6 +18,10 @@ const [NEAR, FAR] = ['10.213.77.1', '10.213.77.2'];
  */
 export function layLink(rate: string): SlowLink | { why: string } {
   const space = `ultramem-${process.pid}`;
+  // A network of two for each process: links may be laid at the same time, or one be left by who was killed.
+  const network = 4 * (process.pid % 16384);
+  const address = (end: number) => `10.213.${network >> 8}.${(network & 255) + end}`;
+  const [nearHost, farHost] = [address(1), address(2)];
   const [near, far] = [`um${process.pid}a`, `um${process.pid}b`];
   const inside = ['ip', 'netns', 'exec', space];
   const held = (device: string) => [
@@ -41,9 +42,9 @@ export function layLink(rate: string): SlowLink | { why: string } {
   const steps = [
     ['ip', 'netns', 'add', space],
     ['ip', 'link', 'add', near, 'type', 'veth', 'peer', 'name', far, 'netns', space],
-    ['ip', 'addr', 'add', `${NEAR}/30`, 'dev', near],
+    ['ip', 'addr', 'add', `${nearHost}/30`, 'dev', near],
     ['ip', 'link', 'set', near, 'up'],
-    [...inside, 'ip', 'addr', 'add', `${FAR}/30`, 'dev', far],
+    [...inside, 'ip', 'addr', 'add', `${farHost}/30`, 'dev', far],
     [...inside, 'ip', 'link', 'set', far, 'up'],
     held(near),
     [...inside, ...held(far)],
@@ -56,7 +57,7 @@ export function layLink(rate: string): SlowLink | { why: string } {
     return { why };
   }
   return {
-    host: NEAR,
+    host: nearHost,
     beyond: ({ command, args }) => ({ command: 'ip', args: [...inside.slice(1), command, ...args] }),
     drop,
   };

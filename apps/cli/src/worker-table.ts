@@ -1,6 +1,5 @@
-import { errorOfEncoding } from '@ultramem/coordinator';
 import { formatBytes } from '@ultramem/planner';
-import type { MessageOfKind } from '@ultramem/protocol';
+import { errorOfEncoding, type MessageOfKind } from '@ultramem/protocol';
 import { printTable } from './print-table.ts';
 
 type Status = Omit<MessageOfKind<'cluster-status'>, 'id'>;

@@ -11,12 +11,7 @@ import {
   stopOnDefect,
   tellParent,
 } from '@ultramem/command-line';
-import {
-  type CoordinatorEvent,
-  errorOfEncoding,
-  type SlowLinks,
-  startCoordinator,
-} from '@ultramem/coordinator';
+import { type CoordinatorEvent, type SlowLinks, startCoordinator } from '@ultramem/coordinator';
 import { randomHex, systemClock, watchEventLoop } from '@ultramem/environment-system';
 import { createHttpFiles } from '@ultramem/http-files';
 import { explainPlan, formatPartition, type KeysMode, type Partition } from '@ultramem/planner';
@@ -122,8 +117,6 @@ function createEventLog(geometry: MemoryGeometry | null): (event: CoordinatorEve
       tellParent({ kind: 'plan', text: explainPlan(event.plan, geometry) });
       return;
     }
-    if (event.kind === 'slow-link')
-      return log('slow-link', { ...event, numbers: errorOfEncoding(event.pooledAs) });
     log(kind, facts as Record<string, string | number | null>);
     if (kind === 'ready') tellParent({ kind: 'ready' });
   };

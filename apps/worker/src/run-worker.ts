@@ -10,7 +10,13 @@ import {
   tellParent,
 } from '@ultramem/command-line';
 import { createRandom } from '@ultramem/environment';
-import { randomHex, randomSeed, systemClock, watchEventLoop } from '@ultramem/environment-system';
+import {
+  memoryLimitBytes,
+  randomHex,
+  randomSeed,
+  systemClock,
+  watchEventLoop,
+} from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
 import { formatBytes } from '@ultramem/planner';
 import { createWsTransport } from '@ultramem/transport-ws';
@@ -75,11 +81,11 @@ export async function runWorker(flags: WorkerFlags): Promise<void> {
 
 /** Mapped tables may be larger than memory; whoever did not mean that should hear of it, since lookups then wait for the disk. */
 function warnWhenCrowded(sliceBytes: number): void {
-  const availableBytes = process.availableMemory();
-  if (sliceBytes <= availableBytes) return;
+  const limitBytes = memoryLimitBytes();
+  if (sliceBytes <= limitBytes) return;
   log('larger-than-memory', {
     slice: formatBytes(sliceBytes),
-    available: formatBytes(availableBytes),
+    memory: formatBytes(limitBytes),
     consequence: 'native kernels read rows from the disk again and again, others do not fit',
     remedy: 'more workers, more memory, or ultramem convert --values int8',
   });

@@ -1,4 +1,4 @@
-import { systemClock } from '@ultramem/environment-system';
+import { memoryLimitBytes, systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
 import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
 import type { Backend } from './backend-name.ts';
@@ -45,7 +45,10 @@ async function open(backend: Backend, { device, threads }: BackendOptions): Prom
   switch (backend) {
     case 'native': {
       const { createNativeKernels } = await import('@ultramem/kernels-native');
-      return createNativeKernels(threads === null || threads === undefined ? {} : { threads });
+      return createNativeKernels({
+        memoryBytes: memoryLimitBytes(),
+        ...(threads === null || threads === undefined ? {} : { threads }),
+      });
     }
     case 'tensorflow': {
       const { createTensorflowKernels } = await import('@ultramem/kernels-tensorflow');

@@ -10,7 +10,7 @@ import {
   type ViewEvent,
 } from '@ultramem/membership';
 import type { Plan } from '@ultramem/planner';
-import type { MessageOfKind, PooledEncoding } from '@ultramem/protocol';
+import { errorOfEncoding, type MessageOfKind, type PooledEncoding } from '@ultramem/protocol';
 import { type Channel, failureMessage } from '@ultramem/transport';
 import { LatencyWindow } from './latency-window.ts';
 import { encodingFor, isLoopback, type SlowLinks, timeLink } from './link-speed.ts';
@@ -24,7 +24,7 @@ export type ClusterEvent =
   | { kind: 'planned'; plan: Plan }
   | { kind: 'assigned'; workerId: string; shard: number; epoch: number }
   | { kind: 'worker-ready'; workerId: string; shard: number; epoch: number; residentBytes: number }
-  | { kind: 'slow-link'; workerId: string; bytesPerSecond: number; pooledAs: PooledEncoding }
+  | { kind: 'slow-link'; workerId: string; bytesPerSecond: number; pooledAs: PooledEncoding; numbers: string }
   | { kind: 'refused'; workerId: string; code: string; message: string }
   | { kind: 'ready'; epoch: number }
   | { kind: 'degraded'; epoch: number };
@@ -195,8 +195,10 @@ export class Cluster {
     contact.bytesPerSecond = bytesPerSecond;
     contact.pooledAs = encodingFor(bytesPerSecond, this.#options.slowLinks);
     this.#routes = null; // one that was made meanwhile does not know
-    if (bytesPerSecond !== null && contact.pooledAs !== 'f32')
-      this.#options.onEvent({ kind: 'slow-link', workerId, bytesPerSecond, pooledAs: contact.pooledAs });
+    const { pooledAs } = contact;
+    if (bytesPerSecond === null || pooledAs === 'f32') return;
+    const numbers = errorOfEncoding(pooledAs);
+    this.#options.onEvent({ kind: 'slow-link', workerId, bytesPerSecond, pooledAs, numbers });
   }
 
   /** How long an answer of so many bytes took; null where none came. */

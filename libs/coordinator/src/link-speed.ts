@@ -1,4 +1,4 @@
-import { present, unreachable } from '@ultramem/invariant';
+import { present } from '@ultramem/invariant';
 import { codedError, ECHO_BYTES_MAX, POOLED_ENCODINGS, type PooledEncoding } from '@ultramem/protocol';
 
 /** How pooled vectors travel on links that were measured to be slow. */
@@ -26,20 +26,6 @@ export function parseSlowLinks(text: string): SlowLinks {
   return { ...SLOW_LINKS, encoding };
 }
 
-/** How far a pooled number may be off. */
-export function errorOfEncoding(encoding: PooledEncoding): string {
-  switch (encoding) {
-    case 'f32':
-      return 'exact';
-    case 'bf16':
-      return 'off by at most 0.4 % of itself';
-    case 'int8':
-      return 'off by at most 0.4 % of the largest of its 64 columns';
-    default:
-      return unreachable(encoding);
-  }
-}
-
 const LOOPBACK = /^(localhost|\[?::1\]?|(::ffff:)?127(\.\d+){3})(:\d+)?$/;
 
 /** Whether the peer is on this machine, by its address. */
@@ -47,15 +33,13 @@ export function isLoopback(peerName: string): boolean {
   return LOOPBACK.test(peerName);
 }
 
-/** A first answer that the slowest link carries within a lease. */
-const FIRST_ECHO_BYTES = 2 ** 16;
-/**
- * Answers as large as allowed, of which the median counts: the first one may be slower than the link, because code is still compiled, or
- * faster, where a network lets bursts through.
- */
+/** Answers that the slowest link carries within a lease. */
+const SMALL_ECHO_BYTES = 2 ** 16;
+/** Of them the median counts: one may be slower than the link, because somebody was busy, or faster, where a network lets bursts through. */
 const ECHOES = 5;
-/** One that takes so long is enough. */
-const ECHO_MS_ENOUGH = 100;
+/** Where answers take so long, fewer are enough, and larger ones too many. */
+const SLOW_ECHO_MS = 100;
+const SLOW_ECHOES = 3;
 
 /**
  * Bytes a second of a link; null where it is too fast to tell, or an answer did not come.
@@ -67,20 +51,23 @@ export async function timeLink(
   echo: (bytes: number) => Promise<number | null>,
   roundTripMs: number,
 ): Promise<number | null> {
-  const rate = (bytes: number, elapsedMs: number): number | null =>
-    elapsedMs > roundTripMs ? (bytes / (elapsedMs - roundTripMs)) * 1e3 : null;
-  const firstMs = await echo(FIRST_ECHO_BYTES);
-  if (firstMs === null) return null;
-  if (firstMs > ECHO_MS_ENOUGH) return rate(FIRST_ECHO_BYTES, firstMs);
+  const rate = (bytes: number, elapsedMs: number | null): number | null =>
+    elapsedMs !== null && elapsedMs > roundTripMs ? (bytes / (elapsedMs - roundTripMs)) * 1e3 : null;
+  const smallMs = await medianOfEchoes(() => echo(SMALL_ECHO_BYTES));
+  if (smallMs === null || smallMs > SLOW_ECHO_MS) return rate(SMALL_ECHO_BYTES, smallMs);
+  return rate(ECHO_BYTES_MAX, await medianOfEchoes(() => echo(ECHO_BYTES_MAX)));
+}
+
+async function medianOfEchoes(echo: () => Promise<number | null>): Promise<number | null> {
   const echoesMs: number[] = [];
-  while (echoesMs.length < ECHOES) {
-    const elapsedMs = await echo(ECHO_BYTES_MAX);
+  for (let wanted = ECHOES; echoesMs.length < wanted; ) {
+    const elapsedMs = await echo();
     if (elapsedMs === null) return null;
-    if (elapsedMs > ECHO_MS_ENOUGH) return rate(ECHO_BYTES_MAX, elapsedMs);
+    if (elapsedMs > SLOW_ECHO_MS) wanted = SLOW_ECHOES;
     echoesMs.push(elapsedMs);
   }
   echoesMs.sort((a, b) => a - b);
-  return rate(ECHO_BYTES_MAX, present(echoesMs[ECHOES >> 1], 'there are as many as were asked for'));
+  return present(echoesMs[echoesMs.length >> 1], 'there are some');
 }
 
 /** @param bytesPerSecond null where it was not measured: on loopback, or too fast to tell */

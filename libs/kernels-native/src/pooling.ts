@@ -1,4 +1,3 @@
-import { totalmem } from 'node:os';
 import {
   type DType,
   type FilePlace,
@@ -85,9 +84,9 @@ class NativeValues extends Resident<TableHandle> implements ValueTable {
 }
 
 /** Gathers in f64 with the bits of the reference kernels, from tables in their stored dtype (SEMANTICS 4.6, 5.5, 5.6). */
-export function poolingKernels(addon: Addon, engine: Engine) {
+export function poolingKernels(addon: Addon, engine: Engine, memoryBytes: number) {
   return {
-    loadValues: (source, rows, columns) => loadValues(addon, source, rows, columns),
+    loadValues: (source, rows, columns) => loadValues(addon, memoryBytes, source, rows, columns),
     pool: async (values, request) => {
       const table = ownValues(values);
       assertPool(table, request);
@@ -121,6 +120,7 @@ export function poolingKernels(addon: Addon, engine: Engine) {
 
 async function loadValues(
   addon: Addon,
+  memoryBytes: number,
   source: TensorSource,
   rows: Range,
   columns: Range,
@@ -135,22 +135,23 @@ async function loadValues(
   const { start, end } = columns;
   const native: Shape = [dtypeNumber, tableRows, fullWidth, rows.start, rows.end, start, end];
   const handle =
-    file === null ? await readValues(addon, source, native, rows, columns) : mapValues(addon, file, native);
+    file === null
+      ? await readValues(addon, source, native, rows, columns)
+      : mapValues(addon, memoryBytes, file, native);
   return new NativeValues(addon, handle, { rows, columns, fullWidth });
 }
 
-function mapValues(addon: Addon, { path, offset }: FilePlace, shape: Shape): TableHandle {
+function mapValues(
+  addon: Addon,
+  memoryBytes: number,
+  { path, offset }: FilePlace,
+  shape: Shape,
+): TableHandle {
   try {
-    return addon.mapValues(path, offset, memoryLimit(), ...shape);
+    return addon.mapValues(path, offset, memoryBytes, ...shape);
   } catch (error) {
     throw expectedFailure(error);
   }
-}
-
-/** Bytes that this process may have in memory: the machine's, or those of the container or control group that it is in. */
-function memoryLimit(): number {
-  const constrained = process.constrainedMemory(); // 0 where it is not known
-  return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
 
 async function readValues(

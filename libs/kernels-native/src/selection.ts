@@ -184,13 +184,18 @@ async function address(addon: Addon, engine: Engine, request: AddressRequest): P
     return addressValues(geometry, layer, virtualIndex, shuffle);
   const slot = new Uint32Array(virtualIndex.length);
   const block = new Uint8Array(virtualIndex.length);
-  await addon.addressValues(
-    engine,
-    ...([virtualIndex, shuffle, virtualCount, geometry.windowRows, geometry.tableRows] as const),
-    layer * geometry.windowStride,
-    slot,
-    geometry.poolBlocks > 1 ? block : null,
-  );
+  try {
+    await addon.addressValues(
+      engine,
+      ...([virtualIndex, shuffle, virtualCount, geometry.windowRows, geometry.tableRows] as const),
+      layer * geometry.windowStride,
+      slot,
+      geometry.poolBlocks > 1 ? block : null,
+    );
+  } catch (error) {
+    assert(!hasCode(error, 'INDEX_OUTSIDE'), 'a virtual index lies inside the shuffle');
+    throw error;
+  }
   return { block, slot };
 }
 
@@ -218,13 +223,17 @@ async function winners(
   return selection;
 }
 
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
+
 /** Awaits a call that may fail with the one code that selection has. */
 async function settled(call: () => Pending): Promise<void> {
   try {
     const pending = call();
     if (pending !== undefined) await pending;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'NON_FINITE_SCORE')
+    if (hasCode(error, 'NON_FINITE_SCORE'))
       throw new OperatingError(
         'NON_FINITE_SCORE',
         'a score is NaN; expected finite queries and keys; check the checkpoint and the input',

@@ -30,6 +30,15 @@ export interface Program {
   args: readonly string[];
 }
 
+/**
+ * A script run by the Node that runs this, with the flag that `bin/ultramem.js` gives itself (and says why).
+ *
+ * @param nodeFlags before it
+ */
+export function nodeProgram(script: string, nodeFlags: readonly string[] = []): Program {
+  return { command: process.execPath, args: [...nodeFlags, '--initial-old-space-size=256', script] };
+}
+
 const STDERR_KEPT = 64 * 1024;
 const GRACE_MS = 3_000;
 

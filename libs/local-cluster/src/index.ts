@@ -1,4 +1,10 @@
-export { type ChildProgram, type Program, type ProgramMessage, startChild } from './child-program.ts';
+export {
+  type ChildProgram,
+  nodeProgram,
+  type Program,
+  type ProgramMessage,
+  startChild,
+} from './child-program.ts';
 export {
   type LocalCluster,
   type LocalClusterOptions,

@@ -32,5 +32,5 @@ export {
   type Request,
   type RequestKind,
 } from './message.ts';
-export { POOLED_ENCODINGS, type PooledEncoding } from './pooled-encoding.ts';
+export { errorOfEncoding, POOLED_ENCODINGS, type PooledEncoding } from './pooled-encoding.ts';
 export { negotiate, PROTOCOL_MAX, PROTOCOL_MIN, SUBPROTOCOL, unknownVersion } from './version.ts';

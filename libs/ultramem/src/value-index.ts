@@ -30,7 +30,7 @@ export function addressValues(
   for (let i = 0; i < virtualIndex.length; i++) {
     const z = virtualIndex[i];
     const shuffled = shuffle === null ? z : shuffle[z];
-    if (!(shuffled < virtualCount)) inside = false;
+    if (!(shuffled >= 0 && shuffled < virtualCount)) inside = false;
     // A small whole quotient and subtractions: a remainder of doubles costs ten times as much.
     const blockOf = (shuffled / windowRows) | 0;
     const row = shuffled - blockOf * windowRows + offset;

@@ -58,7 +58,7 @@ export async function findAdapter(name: string | null): Promise<FoundAdapter> {
 function hasDriver(): boolean {
   const { env } = process;
   if (process.platform !== 'linux') return true;
-  if (env.VK_DRIVER_FILES !== undefined || env.VK_ICD_FILENAMES !== undefined) return true;
+  if ((env.VK_DRIVER_FILES ?? env.VK_ADD_DRIVER_FILES ?? env.VK_ICD_FILENAMES) !== undefined) return true;
   const folders = [
     env.XDG_CONFIG_HOME ?? join(homedir(), '.config'),
     ...(env.XDG_CONFIG_DIRS ?? '/etc/xdg').split(':'),
@@ -66,9 +66,16 @@ function hasDriver(): boolean {
     env.XDG_DATA_HOME ?? join(homedir(), '.local/share'),
     ...(env.XDG_DATA_DIRS ?? '/usr/local/share:/usr/share').split(':'),
   ].map((folder) => join(folder, 'vulkan/icd.d'));
-  return folders.some(
-    (folder) => existsSync(folder) && readdirSync(folder).some((name) => name.endsWith('.json')),
-  );
+  return folders.some((folder) => namesIn(folder).some((name) => name.endsWith('.json')));
+}
+
+/** Empty where there is no such folder, or none that may be read. */
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
 }
 
 type Create = (options: string[]) => GPU;

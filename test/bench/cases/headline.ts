@@ -17,7 +17,7 @@ import { randomNormals } from '../layer-model.ts';
 import type { Dtype } from '../options.ts';
 import { type PeerServer, readNumbers } from '../peer-server.ts';
 import { againstTime, alone, comparison, type Subject } from '../row.ts';
-import { quantile } from '../statistics.ts';
+import { quantile, relativeError } from '../statistics.ts';
 
 const GOALS = { moe: 10, limit: 4, dense: 1, own: 1 / 1.3 };
 const MEGA = 2 ** 20;
@@ -200,13 +200,7 @@ async function expectSameStack(
   const path = join(await context.directory(), 'stack');
   await peer.write('stack', { kind: 'ultramem', batch }, path);
   const theirs = await readNumbers(path);
-  let error = 0;
-  let size = 0;
-  for (const [i, x] of ours.entries()) {
-    error += (x - theirs[i]!) ** 2;
-    size += theirs[i]! ** 2;
-  }
-  const relative = Math.sqrt(error / size);
+  const relative = relativeError(ours, theirs);
   context.progress(`stacks differ by ${relative.toExponential(1)}`);
   // In bf16, rounded inputs choose some other slots.
   if (!(relative < (dtype === 'F32' ? 1e-2 : 0.3)))

@@ -8,6 +8,7 @@ import { ownSide } from '../interleave.ts';
 import { layerConfig, randomQueries, setCount } from '../layer-model.ts';
 import { type LocalWorkers, ownProgram, startLocalWorkers } from '../local-workers.ts';
 import { comparison, figure, missing, type Subject } from '../row.ts';
+import { relativeError } from '../statistics.ts';
 import { requestsOf } from './select.ts';
 
 const RATE = '1gbit';
@@ -71,14 +72,4 @@ async function measure(context: BenchContext, subject: Subject, link: SlowLink):
     for (const { cluster } of clusters) await cluster.stop();
     await checkpoint.close();
   }
-}
-
-function relativeError(found: Float32Array, want: Float32Array): number {
-  let error = 0;
-  let size = 0;
-  for (const [i, x] of found.entries()) {
-    error += (x - want[i]!) ** 2;
-    size += want[i]! ** 2;
-  }
-  return Math.sqrt(error / size);
 }

@@ -6,7 +6,7 @@ import { type LayerCluster, withLayerCluster } from '../layer-cluster.ts';
 import { randomQueries, setCount } from '../layer-model.ts';
 import { readNumbers } from '../peer-server.ts';
 import { againstTime, alone, comparison, type Subject } from '../row.ts';
-import { quantile } from '../statistics.ts';
+import { quantile, relativeError } from '../statistics.ts';
 import { requestsOf } from './select.ts';
 
 const GLOO_GOAL = 10;
@@ -95,14 +95,7 @@ async function expectSameAnswer(
   const theirs = await readNumbers(path);
   const { pooled } = await cluster.coordinator.lookUp(request);
   // Near-ties fall differently now and then, and exchange one slot of many.
-  let error = 0;
-  let size = 0;
-  for (const [i, x] of pooled.entries()) {
-    error += (x - theirs[i]!) ** 2;
-    size += theirs[i]! ** 2;
-  }
-  if (!(Math.sqrt(error / size) < 0.02))
-    throw new Error(
-      `pooled vectors differ by ${Math.sqrt(error / size)} of their length; the two compute different things`,
-    );
+  const relative = relativeError(pooled, theirs);
+  if (!(relative < 0.02))
+    throw new Error(`pooled vectors differ by ${relative} of their length; the two compute different things`);
 }

@@ -65,7 +65,7 @@ export function memoryFinding({
     'memory',
     Math.min(freeBytes, limitBytes ?? freeBytes) < MEMORY_BYTES_WANTED ? 'warn' : 'ok',
     text,
-    'end other programs, or put workers on other machines',
+    'end other programs, let the container have more, or put workers on other machines',
   );
 }
 

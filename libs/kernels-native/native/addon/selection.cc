@@ -190,7 +190,7 @@ napi_value addressOf(Arguments& arguments) {
   require(slot.size() == count && (block.data() == nullptr || block.size() == count), "every virtual index gets its slot and block");
   const AddressTask task{virtualIndex.data(), count, shuffle.data(), virtualCount, windowRows, tableRows, offset, slot.data(), block.data()};
   return engine->call(arguments, addressNs(task), [=](Workers& workers) {
-    if (!address(task, workers)) throw Refusal("a virtual index lies inside the shuffle");
+    if (!address(task, workers)) throw Refusal("a virtual index lies inside the shuffle", "INDEX_OUTSIDE");
   });
 }
 

@@ -463,8 +463,10 @@ void dotExact(const float* list, size_t rowStride, size_t rank, const KeyOfToken
     }
     float* into = refined + i * rank;
     switch (tokens) {
-      case 4: exactTokens<TOKENS_MAX < 4 ? 1 : 4>(key, rowStride, rank, queries, pairs + i, into); break;
-      case 3: exactTokens<TOKENS_MAX < 4 ? 1 : 3>(key, rowStride, rank, queries, pairs + i, into); break;
+#if defined(ULTRAMEM_ISA_AVX512)
+      case 4: exactTokens<4>(key, rowStride, rank, queries, pairs + i, into); break;
+      case 3: exactTokens<3>(key, rowStride, rank, queries, pairs + i, into); break;
+#endif
       case 2: exactTokens<2>(key, rowStride, rank, queries, pairs + i, into); break;
       default:
         singles.pair[singles.count] = pairs + i;

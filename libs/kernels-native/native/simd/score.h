@@ -46,7 +46,8 @@ struct ScoreKernels {
   // sums[i] = words of row rows[i] times q; wordStride is a multiple of 32.
   void (*dotWords)(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums);
   // refined[i, r] = row r of key pairs[i].key times the query of token pairs[i].token, in f64 in the order of the reference's `dot`,
-  // rounded to f32; fastest where pairs of one key stand together. `list` is [keys, rank, rowStride], `queries` [tokens, rowStride], padded with zeros to a multiple of 8.
+  // rounded to f32; fastest where pairs of one key stand together. `list` is [keys, rank, rowStride], `queries` [tokens, rowStride],
+  // padded with zeros to a multiple of 8.
   void (*dotExact)(const float* list, size_t rowStride, size_t rank, const KeyOfToken* pairs, size_t count, const double* queries,
                    float* refined);
 };
