@@ -78,7 +78,7 @@ function roundingLines({ workers }: Status): string[] {
     return count === 0
       ? []
       : [
-          `pooled vectors of ${count} workers travel as ${encoding}: each number ${errorOfEncoding(encoding)}`,
+          `pooled vectors of ${count} of ${workers.length} workers travel as ${encoding}: each number ${errorOfEncoding(encoding)}`,
         ];
   });
 }

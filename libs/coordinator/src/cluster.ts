@@ -191,7 +191,8 @@ export class Cluster {
     const contact = this.#contacts.get(workerId);
     if (contact === undefined || isLoopback(contact.channel.peerName)) return;
     const echo = (echoBytes: number) => this.#echo(workerId, contact, echoBytes);
-    const bytesPerSecond = await timeLink(echo, contact.roundTripMs);
+    const measured = await timeLink(echo, contact.roundTripMs);
+    const bytesPerSecond = measured === null ? null : Math.round(measured);
     contact.bytesPerSecond = bytesPerSecond;
     contact.pooledAs = encodingFor(bytesPerSecond, this.#options.slowLinks);
     this.#routes = null; // one that was made meanwhile does not know
