@@ -60,6 +60,7 @@ export function generateCommand(): Command {
       '\nExample:\n  ultramem generate --prompt "ROMEO:" --max-tokens 100 --temperature 0.8 --top-k 40 --seed 7',
     )
     .action(async (flags: GenerateFlags) => {
+      const text = createTextWriter(flags);
       const call: GenerateCall = {
         prompt: flags.prompt,
         maxTokens: wholeNumber('--max-tokens', 1, 1e6)(flags.maxTokens),
@@ -70,38 +71,42 @@ export function generateCommand(): Command {
         }),
         seed: flags.seed === undefined ? randomSeed() : wholeNumber('--seed', 0)(flags.seed),
         deadlineMs: 1000 * number('--timeout', 0.001, 1e6)(flags.timeout),
-        onText: createTextWriter(flags),
+        onText: text.write,
       };
       if (call.prompt === '')
         throw new OperatingError(
           'USAGE',
           '--prompt is empty; expected some text to continue; write a prompt',
         );
-      const facts =
+      const generation =
         flags.model === undefined
-          ? await generateThere(flags, call)
-          : await generateHere(flags.model, parseBackend(flags.backend), call);
+          ? generateThere(flags, call)
+          : generateHere(flags.model, parseBackend(flags.backend), call);
+      const facts = await generation.finally(text.end);
       const tokensPerSecond = facts.tokenIds.length / (facts.elapsedMs / 1000);
       if (flags.json)
         process.stdout.write(
           `${JSON.stringify({ prompt: call.prompt, seed: call.seed, ...facts, tokensPerSecond })}\n`,
         );
-      else {
-        process.stdout.write('\n');
+      else
         process.stderr.write(
           `${facts.tokenIds.length} tokens, ${tokensPerSecond.toFixed(1)} tokens/s, ${(100 * facts.hiddenFraction).toFixed(0)} % of lookup time hidden, seed ${call.seed}\n`,
         );
-      }
     });
 }
 
-/** Writes the prompt in front of the first piece, so that a failure before it stands on a line of its own. */
-function createTextWriter({ json, prompt }: GenerateFlags): (text: string) => void {
+/** Writes the prompt in front of the first piece and ends the line, so that a failure stands on one of its own whenever it comes. */
+function createTextWriter({ json, prompt }: GenerateFlags): { write(text: string): void; end(): void } {
   let started = false;
-  return (text) => {
-    if (json) return;
-    process.stdout.write(started ? text : prompt + text);
-    started = true;
+  return {
+    write: (text) => {
+      if (json) return;
+      process.stdout.write(started ? text : prompt + text);
+      started = true;
+    },
+    end: () => {
+      if (started) process.stdout.write('\n');
+    },
   };
 }
 
