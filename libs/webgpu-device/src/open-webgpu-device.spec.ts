@@ -38,6 +38,13 @@ describe.skipIf(!probe.available)(title, () => {
     expect(await device.lost).toMatchObject({ reason: 'destroyed' });
   });
 
+  it('refuses what the adapter cannot give', async () => {
+    await expect(openWebgpuDevice(() => ({ maxBindGroups: 1_000_000 }))).rejects.toMatchObject({
+      code: 'BACKEND_UNAVAILABLE',
+      message: expect.stringMatching(/gives no device: [^;]+; [^;]+; [^;]+$/),
+    });
+  });
+
   it('leaves the environment as it was', async () => {
     const before = { ...process.env };
     (await openWebgpuDevice(() => ({}))).close();

@@ -21,7 +21,10 @@ export async function openWebgpuDevice(
   options: { adapter?: string } = {},
 ): Promise<WebgpuDevice> {
   const { adapter, description } = await findAdapter(options.adapter ?? null);
-  const device = await adapter.requestDevice({ requiredLimits: requiredLimits(adapter) });
+  const wanted = { requiredLimits: requiredLimits(adapter) };
+  const device = await adapter.requestDevice(wanted).catch((error: unknown) => {
+    throw new NoAdapter(`${description} gives no device: ${String(error)}`, 'look at its driver');
+  });
   return { device, description, close: () => device.destroy() };
 }
 
