@@ -1,15 +1,16 @@
 // A whole cluster in this process, over the in-memory transport, on a checkpoint that exists only here.
 import type { Checkpoint } from '@ultramem/checkpoint';
-import { type Coordinator, startCoordinator } from '@ultramem/coordinator';
+import { type Coordinator, type CoordinatorOptions, startCoordinator } from '@ultramem/coordinator';
 import { type Clock, createRandom } from '@ultramem/environment';
 import { systemClock } from '@ultramem/environment-system';
 import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
 import { parseKeysMode, parsePartition } from '@ultramem/planner';
 import { loadTokenizer } from '@ultramem/tokenizer';
-import { createMemoryTransport } from '@ultramem/transport';
+import { createMemoryTransport, type Transport } from '@ultramem/transport';
 import { startWorker, type Worker } from '@ultramem/worker';
 
 export interface MemoryCluster {
+  transport: Transport;
   coordinator: Coordinator;
   workers: Worker[];
   startWorker(index: number): void;
@@ -25,6 +26,8 @@ export async function startMemoryCluster(
     frameBytesMax?: number;
     /** The first for the coordinator, all in turn for the workers; by default plain TypeScript. */
     kernels?: readonly Kernels[];
+    /** The coordinator's own. */
+    coordinator?: Pick<CoordinatorOptions, 'kernels' | 'reopenKernels'>;
     clock?: Clock;
     onEvent?: (source: string, event: object) => void;
   },
@@ -40,6 +43,7 @@ export async function startMemoryCluster(
     host: '',
     port: 0,
     kernels: kernels[0]!,
+    ...shape.coordinator,
     tokenizer: loadTokenizer({
       tokenizerJson: null,
       tokenizerConfigJson: null,
@@ -73,6 +77,7 @@ export async function startMemoryCluster(
   const ended = workers.map((worker) => worker.done.then(() => new Promise<never>(() => {})));
   await Promise.race([coordinator.whenReady(), ...ended]);
   return {
+    transport,
     coordinator,
     workers,
     startWorker: startOne,

@@ -40,10 +40,9 @@ export interface CoordinatorFlags {
 /** The coordinator in the real world: files, sockets, the clock. Resolves when it listens; it then runs until a signal. */
 export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
   endWithParent();
-  const kernels = await openBackend({
-    ...flags,
-    onFallback: (fallback) => log('backend-fallback', fallback),
-  });
+  const openKernels = () =>
+    openBackend({ ...flags, onFallback: (fallback) => log('backend-fallback', fallback) });
+  const kernels = await openKernels();
   const { directory, found } = notedDirectory(fileDirectory(flags.modelPath));
   const checkpoint = await openCheckpoint(directory, { parts: 'all' });
   const tokenizer = loadTokenizer({
@@ -76,6 +75,7 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     transport: createWsTransport({ onHttp, allowedOrigins, loopbackNamesOnly: token === null }),
     clock: systemClock,
     kernels,
+    reopenKernels: openKernels,
     checkpoint,
     tokenizer,
     clusterId: `cluster-${randomHex(4)}`,

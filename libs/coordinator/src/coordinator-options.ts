@@ -6,6 +6,7 @@ import type { KeysMode, Partition } from '@ultramem/planner';
 import type { Tokenizer } from '@ultramem/tokenizer';
 import type { Transport } from '@ultramem/transport';
 import type { ClusterEvent } from './cluster.ts';
+import type { DeviceEvent } from './lasting-kernels.ts';
 import type { SlowLinks } from './link-speed.ts';
 
 export interface CoordinatorOptions {
@@ -14,6 +15,8 @@ export interface CoordinatorOptions {
   port: number;
   clock: Clock;
   kernels: Kernels;
+  /** Called when a device is lost (DEVICE_LOST), for kernels on another; without it every later request fails with that error. */
+  reopenKernels?: () => Promise<Kernels>;
   checkpoint: Checkpoint;
   /** Null: only the memory is served, to whoever holds the `Coordinator` (layer vectors have no transformer). */
   tokenizer: Tokenizer | null;
@@ -36,4 +39,7 @@ export interface CoordinatorOptions {
   onDefect: (error: unknown) => void;
 }
 
-export type CoordinatorEvent = ClusterEvent | { kind: 'loading'; loaded: number; total: number };
+export type CoordinatorEvent =
+  | ClusterEvent
+  | DeviceEvent
+  | { kind: 'loading'; loaded: number; total: number };

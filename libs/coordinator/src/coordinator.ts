@@ -8,6 +8,7 @@ import type { CoordinatorOptions } from './coordinator-options.ts';
 import { type ClusterStatus, describeCluster } from './describe-cluster.ts';
 import { greet } from './greet.ts';
 import { KeyCost } from './key-cost.ts';
+import { lastingKernels } from './lasting-kernels.ts';
 import { SLOW_LINKS } from './link-speed.ts';
 import { loadResident } from './load-resident.ts';
 import type { PlanTerms } from './place-shards.ts';
@@ -40,7 +41,8 @@ const FRAME_BYTES_MAX = 64 * 2 ** 20;
  * @throws OperatingError PLAN_IMPOSSIBLE when no workers of any size could hold the model in this shape, CHECKPOINT_INVALID, PORT_IN_USE, LISTEN_FAILED
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
-  const { checkpoint, kernels, clock, tokenizer, onEvent } = options;
+  const { checkpoint, clock, tokenizer, onEvent } = options;
+  const kernels = lastingKernels(options);
   const terms = feasibleTerms(options);
   const resident = await loadResident(
     checkpoint,

@@ -97,7 +97,7 @@ export const ERROR_CODES = [
   {
     code: 'DEVICE_LOST',
     retriable: true,
-    meaning: 'A GPU went away; its worker joins again with a new one.',
+    meaning: 'A GPU went away; coordinator and workers open another.',
   },
   { code: 'DEVICE_MEMORY_EXHAUSTED', retriable: false, meaning: 'A GPU has no room for the weights.' },
   { code: 'SPAWN_FAILED', retriable: false, meaning: 'A program of this project could not be started.' },
