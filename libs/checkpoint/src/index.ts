@@ -15,7 +15,7 @@ export { type ExpectedTensor, expectedTensors } from './expected-tensors.ts';
 export { dequantizeRow, floatSource, quantizeRows } from './int8-rows.ts';
 export { memoryDirectory } from './memory-directory.ts';
 export { type Checkpoint, openCheckpoint } from './open-checkpoint.ts';
-export { type ReadProgress, readFloats, readInts, readKeyRows, readRectangle } from './read-tensor.ts';
+export { type ReadProgress, readFloats, readKeyRows, readRectangle, readShuffle } from './read-tensor.ts';
 export {
   parseSafetensorsHeader,
   readSafetensorsHeader,

@@ -2,7 +2,7 @@ import type { Range } from '@ultramem/ultramem';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type FloatDType, fromFloat32, toFloat32 } from './dtype.ts';
-import { readFloats, readInts, readKeyRows, readRectangle } from './read-tensor.ts';
+import { readFloats, readKeyRows, readRectangle, readShuffle } from './read-tensor.ts';
 import type { DType, TensorSource } from './tensor-source.ts';
 
 const MIB = 1024 * 1024;
@@ -85,21 +85,67 @@ describe('whole tensors', () => {
   it('reads floats over the edges of pieces', async () => {
     const values = Float32Array.from({ length: 5 * MIB }, (_, i) => i % 256);
     const { source, reads } = tensor('F16', [5, MIB], fromFloat32('F16', values));
-    const progress: number[] = [];
-    const floats = await readFloats(source, (count) => progress.push(count));
+    const progress: [byteCount: number, begun: number][] = [];
+    const floats = await readFloats(source, (count) => progress.push([count, reads.length]));
     expect(floats.length).toBe(values.length);
     expect(floats.findIndex((value, i) => value !== values[i])).toBe(-1);
     expect(reads).toEqual([
       [0, 8 * MIB],
       [8 * MIB, 2 * MIB],
     ]);
-    expect(progress).toEqual([8 * MIB, 2 * MIB]);
+    expect(progress).toEqual([
+      [8 * MIB, 2], // the next piece is on its way
+      [2 * MIB, 2],
+    ]);
+  });
+});
+
+describe('readShuffle', () => {
+  const PIECE = 2 * MIB; // entries
+  const LENGTH = PIECE + 3;
+  const reversed = () => new BigInt64Array(LENGTH).map((_, i) => BigInt(LENGTH - 1 - i));
+  const source = (stored: BigInt64Array) => tensor('I64', [stored.length], new Uint8Array(stored.buffer));
+
+  it('reads a permutation over the edge of pieces', async () => {
+    const { source: shuffle, reads } = source(reversed());
+    const read = await readShuffle(shuffle, LENGTH);
+    expect(read.findIndex((target, i) => target !== LENGTH - 1 - i)).toBe(-1);
+    expect(reads).toEqual([
+      [0, 16 * MIB],
+      [16 * MIB, 24],
+    ]);
   });
 
-  it('reads integers', async () => {
-    const ints = BigInt64Array.of(-1n, 2n ** 62n, 7n);
-    const { source } = tensor('I64', [3], new Uint8Array(ints.buffer));
-    expect(await readInts(source)).toEqual(ints);
+  it.each([
+    [PIECE - 1, BigInt(LENGTH), `${LENGTH}; expected a permutation of 0 to ${LENGTH - 1}`],
+    [PIECE, 4n, '4, which occurs twice; expected'],
+    [LENGTH - 1, 2n ** 33n, '8589934592; expected'],
+  ])('refuses entry %i = %i', async (at, value, reason) => {
+    const stored = reversed();
+    stored[at] = value;
+    await expect(readShuffle(source(stored).source, LENGTH)).rejects.toMatchObject({
+      code: 'CHECKPOINT_INVALID',
+      message: expect.stringContaining(`t[${at}] is ${reason}`),
+    });
+  });
+
+  it('fails as a read fails, also while the entries before it are refused', async () => {
+    const { source: shuffle } = source(reversed());
+    const short = (stored: TensorSource): TensorSource => ({
+      ...stored,
+      read: (first, byteCount) =>
+        first === 0 ? stored.read(first, byteCount) : Promise.reject(new Error('got shorter')),
+    });
+    await expect(readShuffle(short(shuffle), LENGTH)).rejects.toThrow('got shorter');
+    const stored = reversed();
+    stored[1] = -1n;
+    await expect(readShuffle(short(source(stored).source), LENGTH)).rejects.toThrow('t[1] is -1');
+  });
+
+  it('asserts the dtype and the length', async () => {
+    const floats = tensor('F32', [2], new Uint8Array(8));
+    await expect(readShuffle(floats.source, 2)).rejects.toThrow('t holds integers');
+    await expect(readShuffle(source(new BigInt64Array(3)).source, 2)).rejects.toThrow('the shape of t');
   });
 });
 

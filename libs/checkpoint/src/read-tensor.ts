@@ -1,11 +1,22 @@
 import { assert } from '@ultramem/invariant';
-import { type Range, rangeLength, SCALE_BLOCK, SCALE_BYTES, scaleCount } from '@ultramem/ultramem';
+import {
+  emptyShuffle,
+  type Range,
+  rangeLength,
+  SCALE_BLOCK,
+  SCALE_BYTES,
+  type ShuffleIndex,
+  ShuffleReader,
+  scaleCount,
+} from '@ultramem/ultramem';
 import { type FloatDType, toFloat32 } from './dtype.ts';
 import { invalidCheckpoint } from './invalid-checkpoint.ts';
 import { DTYPE_BYTES, type DType, rowByteCount, type TensorSource } from './tensor-source.ts';
 
 /** A read's size: large enough for a disk's full speed, small enough to hold several. */
 const PIECE_BYTES = 8 * 1024 * 1024;
+/** A shuffle's: checked the faster the longer its pieces are, and the event loop waits 20 ms for each. */
+const SHUFFLE_PIECE_BYTES = 16 * 1024 * 1024;
 /** Reading through a gap up to here costs less than another read. */
 const GAP_BYTES_MAX = 16 * 1024;
 
@@ -25,17 +36,19 @@ export async function readFloats(source: TensorSource, onProgress?: ReadProgress
   return floats;
 }
 
-/** The whole of an int64 tensor. */
-export async function readInts(source: TensorSource, onProgress?: ReadProgress): Promise<BigInt64Array> {
+/**
+ * The whole of a `shuffle_index` tensor of `length` entries, each piece checked while the next one is read.
+ *
+ * @throws OperatingError CHECKPOINT_INVALID naming the first entry that keeps it from being a permutation.
+ */
+export async function readShuffle(source: TensorSource, length: number): Promise<ShuffleIndex> {
   assert(source.dtype === 'I64', `${source.name} holds integers`);
-  const ints = new BigInt64Array(elementCount(source));
-  const into = new Uint8Array(ints.buffer);
-  let at = 0;
-  for await (const bytes of pieces(source, 0, into.byteLength, onProgress)) {
-    into.set(bytes, at);
-    at += bytes.byteLength;
-  }
-  return ints;
+  assert(elementCount(source) === length, `the shape of ${source.name} was checked with the header`);
+  const reader = new ShuffleReader(source.name, emptyShuffle(length));
+  const byteCount = length * DTYPE_BYTES.I64;
+  for await (const bytes of pieces(source, 0, byteCount, undefined, SHUFFLE_PIECE_BYTES))
+    reader.take(new BigInt64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / DTYPE_BYTES.I64));
+  return reader.finish();
 }
 
 /**
@@ -135,14 +148,20 @@ export async function readKeyRows(
   return floats;
 }
 
+/** A stretch of a tensor in order; the piece after the one that is being used is read meanwhile. */
 async function* pieces(
   source: TensorSource,
   first: number,
   byteCount: number,
   onProgress: ReadProgress | undefined,
+  pieceBytes = PIECE_BYTES,
 ): AsyncGenerator<Uint8Array> {
-  for (let done = 0; done < byteCount; done += PIECE_BYTES) {
-    const bytes = await source.read(first + done, Math.min(PIECE_BYTES, byteCount - done));
+  const readFrom = (done: number) => source.read(first + done, Math.min(pieceBytes, byteCount - done));
+  let ahead = byteCount > 0 ? readFrom(0) : null;
+  for (let done = 0; ahead !== null; done += pieceBytes) {
+    const bytes = await ahead;
+    ahead = done + pieceBytes < byteCount ? readFrom(done + pieceBytes) : null;
+    ahead?.catch(() => {}); // it fails where it is awaited, if the pieces are still wanted then
     yield bytes;
     onProgress?.(bytes.byteLength);
   }

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { parseShuffleIndex } from '@ultramem/ultramem';
+import { virtualValueCount } from '@ultramem/ultramem';
 import { describe, expect, it } from 'vitest';
 import { memoryDirectory } from './memory-directory.ts';
 import { type Checkpoint, openCheckpoint } from './open-checkpoint.ts';
-import { readFloats, readInts } from './read-tensor.ts';
+import { readFloats, readShuffle } from './read-tensor.ts';
 import { synthByteCount, synthCheckpoint } from './synth.ts';
 import { tuckerVectors } from './tucker-vectors.ts';
 
@@ -169,8 +169,8 @@ describe('the weights', () => {
     const name = (layer: number, part: string) => `transformer.mem_blocks.${layer}.${part}`;
     const shuffles = [];
     for (const layer of [0, 1]) {
-      const stored = await readInts(checkpoint.tensor(name(layer, 'shuffle_index')));
-      shuffles.push(parseShuffleIndex(checkpoint.geometry!, stored, name(layer, 'shuffle_index')));
+      const stored = checkpoint.tensor(name(layer, 'shuffle_index'));
+      shuffles.push(await readShuffle(stored, virtualValueCount(checkpoint.geometry!)));
       const coreSum = await readFloats(checkpoint.tensor(name(layer, 'tucker_core.0')));
       const other = await readFloats(checkpoint.tensor(name(layer, 'tucker_core.1')));
       const row = await readFloats(checkpoint.tensor(name(layer, 'tucker_core_u')));

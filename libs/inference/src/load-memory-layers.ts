@@ -3,14 +3,14 @@ import {
   type MemoryPart,
   memoryTensorName,
   readFloats,
-  readInts,
+  readShuffle,
 } from '@ultramem/checkpoint';
 import { type Kernels, loadCollapse, type Matrix, type Norm } from '@ultramem/kernels';
 import {
   type CollapseVectors,
   type MemoryGeometry,
-  parseShuffleIndex,
   type ShuffleIndex,
+  virtualValueCount,
 } from '@ultramem/ultramem';
 import { loadNorm } from './load-model.ts';
 
@@ -77,5 +77,5 @@ async function loadSelectionWeights(
     cores.set(await readFloats(source), core * coreSize);
   }
   const shuffle = checkpoint.tensor(memoryTensorName(layer, 'shuffle_index'));
-  return { collapse, cores, shuffle: parseShuffleIndex(geometry, await readInts(shuffle), shuffle.name) };
+  return { collapse, cores, shuffle: await readShuffle(shuffle, virtualValueCount(geometry)) };
 }

@@ -3,9 +3,10 @@ import {
   type DType,
   memoryDirectory,
   readFloats,
-  readInts,
   readSafetensorsHeader,
+  readShuffle,
   type TensorSource,
+  tensorByteCount,
 } from '@ultramem/checkpoint';
 import {
   addressValues,
@@ -15,10 +16,10 @@ import {
   memoryGeometry,
   mergeCandidates,
   parseModelConfig,
-  parseShuffleIndex,
   queryGroupOfHead,
   type Range,
   SIDES,
+  virtualValueCount,
 } from '@ultramem/ultramem';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { KeyTable, Norm, ScoreRequest } from './kernels.ts';
@@ -231,8 +232,8 @@ async function coresOf(file: VectorFile, layer: number): Promise<Float32Array | 
 
 async function shuffleOf(file: VectorFile, layer: number) {
   if (file.geometry.family === 'memory_plus') return null;
-  const name = file.layerName(layer, 'shuffle_index');
-  return parseShuffleIndex(file.geometry, await readInts(file.tensor(name)), name);
+  const source = file.tensor(file.layerName(layer, 'shuffle_index'));
+  return readShuffle(source, virtualValueCount(file.geometry));
 }
 
 async function preOf(file: VectorFile, layer: number, tokenCount: number) {
@@ -275,7 +276,8 @@ function inKeyOrder(
 }
 
 async function ints(source: TensorSource): Promise<number[]> {
-  return [...(await readInts(source))].map(Number);
+  const { buffer, byteOffset, byteLength } = await source.read(0, tensorByteCount(source));
+  return Array.from(new BigInt64Array(buffer, byteOffset, byteLength / 8), Number);
 }
 
 function expectNear(got: Float32Array, want: Float32Array): void {

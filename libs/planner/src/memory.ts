@@ -60,7 +60,7 @@ export function coordinatorBytes(geometry: MemoryGeometry, bytes: WeightBytes, k
   return bytes.denseBytes + shuffleBytes(geometry) + allKeys;
 }
 
-/** Memory+ has no shuffle; 32-bit entries as long as they can hold every virtual index (`parseShuffleIndex`). */
+/** Memory+ has no shuffle; 32-bit entries as long as they can hold every virtual index (`emptyShuffle`). */
 function shuffleBytes(geometry: MemoryGeometry): number {
   if (geometry.family === 'memory_plus') return 0;
   const length = virtualValueCount(geometry);

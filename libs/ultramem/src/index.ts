@@ -13,5 +13,6 @@ export {
 export { collapseScore, mergeCandidates } from './merge-candidates.ts';
 export { type MemoryFamily, type ModelConfig, parseModelConfig } from './model-config.ts';
 export { type Range, rangeLength } from './range.ts';
+export { emptyShuffle, ShuffleReader } from './shuffle-reader.ts';
 export { comesBefore, topK } from './top-k.ts';
-export { addressValues, parseShuffleIndex, type ShuffleIndex, type ValueAddresses } from './value-index.ts';
+export { addressValues, type ShuffleIndex, type ValueAddresses } from './value-index.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { memoryGeometry } from './memory-geometry.ts';
 import { parseModelConfig } from './model-config.ts';
-import { addressValues, parseShuffleIndex } from './value-index.ts';
+import { addressValues } from './value-index.ts';
 
 const geometry = memoryGeometry(
   parseModelConfig({
@@ -27,23 +27,5 @@ describe('addressValues', () => {
     expect([...addressValues(summed, 0, Float64Array.of(143), new Uint32Array(144).fill(100)).block]).toEqual(
       [0],
     );
-  });
-});
-
-describe('parseShuffleIndex', () => {
-  const identity = () => new BigInt64Array(144).map((_, i) => BigInt(i));
-
-  it('takes a permutation', () => {
-    expect(parseShuffleIndex(geometry, identity().reverse(), 's')[0]).toBe(143);
-  });
-
-  it.each([
-    [5, 6n, 's[6] is 6, which occurs twice'],
-    [7, 144n, 's[7] is 144; expected a permutation of 0 to 143'],
-    [0, -1n, 's[0] is -1'],
-  ])('refuses entry %i = %i', (at, value, reason) => {
-    const stored = identity();
-    stored[at] = value;
-    expect(() => parseShuffleIndex(geometry, stored, 's')).toThrow(reason);
   });
 });

@@ -1,4 +1,4 @@
-import { assert, OperatingError } from '@ultramem/invariant';
+import { assert } from '@ultramem/invariant';
 import { type MemoryGeometry, virtualValueCount } from './memory-geometry.ts';
 
 /** A permutation of 0 .. length - 1; 32 bits an entry where they are enough. */
@@ -39,35 +39,4 @@ export function addressValues(
   }
   assert(inside, 'a virtual index lies inside the shuffle');
   return { block, slot };
-}
-
-/**
- * Takes a stored int64 `shuffle_index` after checking that it is a permutation of the right length.
- *
- * @throws OperatingError CHECKPOINT_INVALID naming the first offending entry.
- */
-export function parseShuffleIndex(
-  geometry: MemoryGeometry,
-  stored: BigInt64Array,
-  tensorName: string,
-): ShuffleIndex {
-  const length = virtualValueCount(geometry);
-  assert(stored.length === length, 'the shape of the shuffle was checked with the header');
-  const shuffle = length < 2 ** 32 ? new Uint32Array(length) : new Float64Array(length);
-  const seen = new Uint8Array(Math.ceil(length / 8));
-  const words = new Uint32Array(stored.buffer, stored.byteOffset, 2 * length); // little-endian; a BigInt for each takes four times as long
-  for (let i = 0; i < length; i++) {
-    const target = words[2 * i + 1] === 0 ? words[2 * i] : Number(stored[i]);
-    const inside = target >= 0 && target < length;
-    const bit = 1 << (target & 7);
-    const byte = length < 2 ** 31 ? target >> 3 : Math.floor(target / 8);
-    if (!inside || (seen[byte] & bit) !== 0)
-      throw new OperatingError(
-        'CHECKPOINT_INVALID',
-        `${tensorName}[${i}] is ${target}${inside ? ', which occurs twice' : ''}; expected a permutation of 0 to ${length - 1}; export the checkpoint again`,
-      );
-    seen[byte] |= bit;
-    shuffle[i] = target;
-  }
-  return shuffle;
 }
