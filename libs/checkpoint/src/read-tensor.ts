@@ -132,7 +132,7 @@ export async function readKeyRows(
     const first = (list * keyCount + range.start) * rowBytes;
     for await (const bytes of pieces(source, first, rangeLength(range) * rowBytes, onProgress)) {
       const values = toFloat32(dtype, bytes);
-      const bad = values.findIndex((value) => !Number.isFinite(value));
+      const bad = firstNotFinite(values);
       if (bad >= 0) {
         const row = range.start + Math.floor((at - listStart + bad) / rowLength);
         const axis = `head ${Math.floor(list / sides)}, ${list % sides === 0 ? 'row' : 'column'} side`;
@@ -146,6 +146,12 @@ export async function readKeyRows(
     }
   }
   return floats;
+}
+
+/** Or -1. A loop, because tens of millions of calls take longer than reading the keys. */
+function firstNotFinite(values: Float32Array): number {
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return i;
+  return -1;
 }
 
 /** A stretch of a tensor in order; the piece after the one that is being used is read meanwhile. */

@@ -74,13 +74,16 @@ export function ownKeys(handle: KeyTable): ReferenceKeys {
 
 /** SEMANTICS 1.1, in place. */
 function normalise(features: Float64Array, norm: Norm): void {
+  const { weight, bias } = norm;
   const width = features.length;
-  const mean = norm.kind === 'layer' ? features.reduce((sum, x) => sum + x, 0) / width : 0;
-  const variance = features.reduce((sum, x) => sum + (x - mean) ** 2, 0) / width;
-  const scale = 1 / Math.sqrt(variance + norm.eps);
+  let sum = 0;
+  if (norm.kind === 'layer') for (let c = 0; c < width; c++) sum += features[c];
+  const mean = sum / width;
+  let squares = 0;
+  for (let c = 0; c < width; c++) squares += (features[c] - mean) ** 2;
+  const scale = 1 / Math.sqrt(squares / width + norm.eps);
   for (let c = 0; c < width; c++) {
-    const weight = norm.weight === null ? 1 : norm.weight[c];
-    const bias = norm.bias === null ? 0 : norm.bias[c];
-    features[c] = weight * ((features[c] - mean) * scale) + bias;
+    const scaled = (features[c] - mean) * scale;
+    features[c] = (weight === null ? scaled : weight[c] * scaled) + (bias === null ? 0 : bias[c]);
   }
 }
