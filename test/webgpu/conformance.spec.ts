@@ -8,19 +8,24 @@ const probe = await probeWebgpu();
 const title = probe.available ? `on ${probe.detail}` : `without an adapter: ${probe.remedy}`;
 
 describe.skipIf(!probe.available).each([
-  { what: 'the WebGPU kernels', partBytes: undefined, cases: /./ },
+  { what: 'the WebGPU kernels', options: {}, cases: /./ },
   {
     what: 'the WebGPU kernels with tables in many buffers',
-    partBytes: 2048,
-    cases: /^(matmul|scoreKeys|pool|dotRows)/,
+    options: { partBytes: 2048, gridCellsMin: 0 },
+    cases: /^(matmul|scoreKeys|select|pool|dotRows)/,
   },
-])(`$what ${title}`, ({ partBytes, cases }) => {
+  {
+    what: 'the WebGPU kernels with every grid on the device',
+    options: { gridCellsMin: 0 },
+    cases: /^select/,
+  },
+])(`$what ${title}`, ({ options, cases }) => {
   let opened: WebgpuDevice;
   let kernels: Kernels;
 
   beforeAll(async () => {
     opened = await openWebgpuDevice(requiredLimits);
-    kernels = createWebgpuKernels(opened.device, partBytes === undefined ? {} : { partBytes });
+    kernels = createWebgpuKernels(opened.device, options);
   });
   afterAll(() => opened.close());
 

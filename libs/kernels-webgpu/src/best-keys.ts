@@ -17,6 +17,11 @@ export interface BestKeys {
   survivors: Region; // [listCount, 1 + capacity]
 }
 
+/** Room for near-ties; a list with more of them is scored by the host. */
+export function survivorsMax(k: number): number {
+  return k + 16 + (k >> 2);
+}
+
 export function bestKeysPipeline(gpu: Gpu): Promise<GPUComputePipeline> {
   return gpu.pipeline(SHADER);
 }

@@ -2,7 +2,7 @@ import { assert } from '@ultramem/invariant';
 import { assertScores, dot, type KeyTable, type ScoreRequest } from '@ultramem/kernels';
 import { type Candidates, collapseScore, rangeLength, SIDES, topK } from '@ultramem/ultramem';
 import { dispatchProduct, productPipelines } from './batched-product.ts';
-import { bestKeysPipeline, dispatchBestKeys } from './best-keys.ts';
+import { bestKeysPipeline, dispatchBestKeys, survivorsMax } from './best-keys.ts';
 import { exponentOf, largestMagnitude, scoreErrorMax, vectorOfList } from './fold-keys.ts';
 import type { Gpu } from './gpu.ts';
 import { ownKeys, type WebgpuKeys } from './key-table.ts';
@@ -59,11 +59,6 @@ export async function scoreKeys(
       }
   }
   return result;
-}
-
-/** Room for near-ties; a list with more of them is scored by the host. */
-function survivorsMax(perSide: number): number {
-  return perSide + 16 + (perSide >> 2);
 }
 
 /**

@@ -1,6 +1,6 @@
 /// <reference types="@webgpu/types" />
 
-import { createReferenceKernels, gridRequest, type Kernels } from '@ultramem/kernels';
+import { createReferenceKernels, type GridRequest, gridRequest, type Kernels } from '@ultramem/kernels';
 import { activate } from './activate.ts';
 import { attend } from './attend.ts';
 import { dotRows } from './dot-rows.ts';
@@ -9,14 +9,20 @@ import { loadKeys } from './key-table.ts';
 import { loadMatrix, matmul } from './matmul.ts';
 import { pool } from './pool.ts';
 import { scoreKeys } from './score-keys.ts';
+import { selectGrid } from './select-grid.ts';
 import { loadValues } from './value-table.ts';
 
 export interface WebgpuOptions {
   /** Largest buffer of a table; default and upper limit is what the device can bind. */
   partBytes?: number;
+  /** Batches with fewer grid cells in all are left to the host; default is where the way to the device and back costs about as much. */
+  gridCellsMin?: number;
   /** Awaited in the middle of long computations on the host, so that sockets are served (`Clock.breathe`). */
   breathe?: () => Promise<void>;
 }
+
+/** About a millisecond of plain JavaScript. */
+const GRID_CELLS_MIN = 2 ** 14;
 
 export interface WebgpuKernels extends Kernels {
   /** Resolves when the device is lost, also by `close`, with the reason; every call rejects with DEVICE_LOST from then on. */
@@ -35,6 +41,8 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
   const breathe = options.breathe ?? null;
   const gpu = new Gpu(device);
   const host = createReferenceKernels(breathe);
+  const gridLimits = { cellsMin: options.gridCellsMin ?? GRID_CELLS_MIN, partBytes };
+  const grid = (request: GridRequest) => selectGrid(gpu, host.selectGrid, request, gridLimits);
   const { run, lost } = refusingWhenLost(device);
   return {
     backend: 'webgpu',
@@ -49,11 +57,9 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
     activate: (kind, x, width) => run(() => activate(gpu, kind, x, width)),
     attend: (request) => run(() => attend(gpu, host.attend, request)),
     scoreKeys: (keys, request) => run(() => scoreKeys(gpu, breathe, keys, request)),
-    selectGrid: (request) => run(() => host.selectGrid(request)),
+    selectGrid: (request) => run(() => grid(request)),
     select: (keys, request) =>
-      run(async () =>
-        host.selectGrid(gridRequest(keys, request, await scoreKeys(gpu, breathe, keys, request))),
-      ),
+      run(async () => grid(gridRequest(keys, request, await scoreKeys(gpu, breathe, keys, request)))),
     address: host.address,
     pool: (values, request) => run(() => pool(gpu, values, request)),
     dotRows: (table, request) => run(() => dotRows(gpu, table, request)),
