@@ -1,18 +1,10 @@
 import { dot, loadReferenceKeys, memoryTensor, type ReferenceKeys } from '@ultramem/kernels';
 import { type CollapseVectors, collapseScore } from '@ultramem/ultramem';
 import { expect, it } from 'vitest';
+import { numbers, rounded } from '../test/device-arithmetic.ts';
 import { exponentOf, foldKeys, largestMagnitude, scoreErrorMax, vectorOfList } from './fold-keys.ts';
 
 const [KEYS, WIDTH, RANK] = [40, 33, 3];
-
-/** Numbers of both signs, the same for the same seed. */
-function numbers(seed: number, length: number, scale: number): Float32Array {
-  let state = seed;
-  return Float32Array.from({ length }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return scale * (state / 2 ** 31 - 1);
-  });
-}
 
 async function folding(keyScale: number, collapseScale: number) {
   const values = numbers(1, 2 * KEYS * WIDTH * RANK, keyScale);
@@ -35,11 +27,10 @@ function exactScore(
   return collapseScore(refined, 0, vectorOfList(collapse, list, RANK), 0, RANK);
 }
 
-/** As a device might: f32, one product after the other, denormals flushed. */
-function deviceScore(a: Float32Array, at: number, b: Float32Array): number {
-  const flush = (x: number) => (Math.abs(x) < 2 ** -126 ? 0 : Math.fround(x));
+/** As a device might: one product after the other. */
+function deviceScore(a: Float32Array, at: number, b: Float32Array, towardsZero: boolean): number {
   let sum = 0;
-  for (let c = 0; c < b.length; c++) sum = flush(sum + flush(a[at + c] * b[c]));
+  for (let c = 0; c < b.length; c++) sum = rounded(sum + rounded(a[at + c] * b[c], towardsZero), towardsZero);
   return sum;
 }
 
@@ -66,8 +57,10 @@ it.each([
         for (let key = 0; key < KEYS; key++) {
           const exact =
             exactScore(keys, collapse, list, key, query) * 2 ** -(exponent + folded.exponent[list]);
-          const device = deviceScore(folded.vectors, (list * KEYS + key) * WIDTH, scaled);
-          worst = Math.max(worst, Math.abs(exact - device));
+          for (const towardsZero of [false, true]) {
+            const device = deviceScore(folded.vectors, (list * KEYS + key) * WIDTH, scaled, towardsZero);
+            worst = Math.max(worst, Math.abs(exact - device));
+          }
         }
         expect(worst).toBeLessThanOrEqual(errorMax);
         expect(errorMax).toBeLessThan(keyScale * queryScale < 1e-37 ? Number.POSITIVE_INFINITY : 1e-2);

@@ -78,10 +78,11 @@ export function exponentOf(magnitude: number): number {
 /**
  * Bound of the distance between the device's scaled score and the exact collapsed score, itself scaled; `Infinity` where there is none.
  *
- * With u = 2^-24, F = Σ_r u_r K_r and A = `reach`: folding rounds each F_c (u A ‖q‖); the device's sum of `width` products, in any order and
- * fused or not, errs by at most γ_width ‖q‖ ‖F‖, ‖F‖ <= A (Higham, Accuracy and Stability of Numerical Algorithms, 3.1); the reference rounds
- * each refined score once (u A ‖q‖, or 2^-150 each where denormal); 10 u more cover second-order terms and the threshold's own rounding.
- * Flushed denormals of the scaled factors and sums are below width * 2^-120.
+ * With u = 2^-23, because WGSL leaves open which way a device rounds, F = Σ_r u_r K_r and A = `reach`: folding rounds each F_c (u A ‖q‖);
+ * the device's sum of `width` products, in any order and fused or not, errs by at most γ_width ‖q‖ ‖F‖, ‖F‖ <= A (Higham, Accuracy and
+ * Stability of Numerical Algorithms, 3.1); the reference rounds each refined score once (u A ‖q‖, or 2^-150 each where denormal); 10 u
+ * more cover second-order terms and the threshold's own rounding. Flushed denormals of the scaled factors and sums are below
+ * width * 2^-120.
  */
 export function scoreErrorMax(
   folded: FoldedKeys,
@@ -89,11 +90,11 @@ export function scoreErrorMax(
   query: { norm: number; exponent: number },
   width: number,
 ): number {
-  assert(width < 2 ** 17, 'a key is narrower than the error bound allows');
+  assert(width < 2 ** 16, 'a key is narrower than the error bound allows');
   const refinedMax = query.norm * folded.largestNorm[list];
   if (!(refinedMax < 2 ** 126)) return Number.POSITIVE_INFINITY;
   const scale = 2 ** -(query.exponent + folded.exponent[list]);
-  const relative = 1.01 * 2 ** -24 * (width + 12);
+  const relative = 1.01 * 2 ** -23 * (width + 12);
   return (
     (relative * query.norm * folded.reach[list] + 2 ** -149 * folded.weight[list]) * scale + width * 2 ** -120
   );

@@ -1,19 +1,11 @@
 import type { GridRequest } from '@ultramem/kernels';
 import { SIDES } from '@ultramem/ultramem';
 import { expect, it } from 'vitest';
+import { numbers, rounded } from '../test/device-arithmetic.ts';
 import { survivorsMax } from './best-keys.ts';
 import { type GridFactors, gridFactors, sumCores } from './grid-factors.ts';
 
 const [TOKENS, HEADS, K] = [3, 2, 24];
-
-/** Numbers of both signs, the same for the same seed. */
-function numbers(seed: number, length: number, scale: number): Float32Array {
-  let state = seed;
-  return Float32Array.from({ length }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return scale * (state / 2 ** 31 - 1);
-  });
-}
 
 function request(seed: number, rank: number, coreCount: number, scale: number, coreScale = 1): GridRequest {
   const count = TOKENS * HEADS * SIDES * K;
@@ -45,18 +37,6 @@ function sumOf({ candidates, headCount, rank, cores, coreCount }: GridRequest, l
     total += score;
   }
   return total;
-}
-
-const bits = new DataView(new ArrayBuffer(4));
-
-/** To f32 as a device might: to the nearest or towards zero, denormals flushed. */
-function rounded(x: number, towardsZero: boolean): number {
-  const nearest = Math.fround(x);
-  if (Math.abs(nearest) < 2 ** -126) return 0;
-  if (!towardsZero || Math.abs(nearest) <= Math.abs(x)) return nearest;
-  bits.setFloat32(0, nearest);
-  bits.setUint32(0, bits.getUint32(0) - 1);
-  return bits.getFloat32(0);
 }
 
 function deviceScores({ rows, columns, rank }: GridFactors, list: number, towardsZero: boolean) {
