@@ -9,6 +9,8 @@ namespace {
 
 // Cells that are ranked by comparing each with each, without branches; more of them are sorted.
 constexpr size_t COUNTED_MAX = 640;
+// Ranks beyond which no bound is known.
+constexpr size_t RANK_MAX = 16;
 // The largest sum of magnitudes for which no f32 of the grid overflows.
 constexpr double MAGNITUDE_MAX = 0x1p120;
 
@@ -31,7 +33,8 @@ bool candidateBefore(const ExactSide& side, size_t a, size_t b, size_t rank) {
 void GridSelection::begin(const GridShape& shape, size_t head) {
   shape_ = shape;
   head_ = head;
-  kernels_ = &ULTRAMEM_PICK(selectKernels);
+  kernels_ = &ULTRAMEM_PICK(gridKernels);
+  select_ = &ULTRAMEM_PICK(selectKernels);
   const size_t rank = shape.rank;
   core_.assign(rank * rank, 0);
   absolute_.assign(rank * rank, 0);
@@ -46,11 +49,11 @@ void GridSelection::begin(const GridShape& shape, size_t head) {
   }
   start_.assign(shape.columnStride(), -std::numeric_limits<float>::infinity());
   std::fill_n(start_.begin(), shape.k, 0.0f);
-  bent_.resize(shape.k * rank);
+  bent_.resize(shape.columnStride() * rank);
   rowMaxima_.resize(shape.k * 16);
   found_.resize(shape.k * shape.k + APPEND_SLACK);
   approximate_.resize(found_.size());
-  copy_.resize(found_.size());
+  if (shape.cores == nullptr) ones_.assign(shape.columnStride(), 1.0f);
 }
 
 // A bound of |the reference's sum of a cell - its f32 approximation|. With S the approximate and s the reference's refined scores,
@@ -60,29 +63,22 @@ void GridSelection::begin(const GridShape& shape, size_t head) {
 // B (M + e)(M' + e'); twice that is taken. What is denormal adds less than 2^-120 times the scores it is multiplied with.
 double GridSelection::errorOf(const ApproximateSide& rows, const ApproximateSide& columns) const {
   const size_t rank = shape_.rank;
-  const size_t stride = shape_.columnStride();
-  const auto largest = [&](const ApproximateSide& side, size_t r) {
-    float found = 0;
-    for (size_t j = 0; j < shape_.k; j++) found = std::max(found, std::fabs(side.refined[r * stride + j]));
-    return static_cast<double>(found);
-  };
-  double columnLargest[16];
-  for (size_t s = 0; s < rank; s++) columnLargest[s] = largest(columns, s);
   double error = 0;
   double magnitude = 0;
   double floor = 1;
   for (size_t r = 0; r < rank; r++) {
-    const double rowLargest = largest(rows, r);
-    floor += rowLargest + columnLargest[r];
+    const double rowLargest = rows.largest[r];
+    floor += rowLargest + columns.largest[r];
     for (size_t s = 0; s < rank; s++) {
+      const double columnLargest = columns.largest[s];
       // Without cores a sum has two terms with factors 1.
       const double weight = absolute_[r * rank + s] + 0x1p-126;  // cores that are denormal round absolutely
-      const double whole = shape_.cores == nullptr ? rowLargest + rows.error[r] + columnLargest[s] + columns.error[s]
-                                                   : weight * (rowLargest + rows.error[r]) * (columnLargest[s] + columns.error[s]);
+      const double whole = shape_.cores == nullptr ? rowLargest + rows.error[r] + columnLargest + columns.error[s]
+                                                   : weight * (rowLargest + rows.error[r]) * (columnLargest + columns.error[s]);
       magnitude += whole;
       error += whole * static_cast<double>(2 * rank + 4) * 0x1p-23;
       error += shape_.cores == nullptr ? rows.error[r] + columns.error[s]
-                                       : weight * (rowLargest * columns.error[s] + rows.error[r] * (columnLargest[s] + columns.error[s]));
+                                       : weight * (rowLargest * columns.error[s] + rows.error[r] * (columnLargest + columns.error[s]));
     }
   }
   if (!(magnitude < MAGNITUDE_MAX)) return std::numeric_limits<double>::infinity();
@@ -93,42 +89,28 @@ bool GridSelection::findCells(const ApproximateSide& rows, const ApproximateSide
   const size_t k = shape_.k;
   const size_t rank = shape_.rank;
   const size_t stride = shape_.columnStride();
-  if (rank > 16) return false;
+  if (rank > RANK_MAX) return false;
   const double error = errorOf(rows, columns);
   if (!std::isfinite(error)) return false;
-  Grid grid{bent_.data(), columns.refined, start_.data(), k, k, rank};
-  std::vector<float>& ones = copy_;
+  Grid grid{bent_.data(), columns.refined, start_.data(), k, stride, rank};
   if (shape_.cores == nullptr) {
     // Row score times 1, plus the column score.
     std::copy_n(columns.refined, k, start_.begin());
-    std::copy_n(rows.refined, k, bent_.begin());
-    std::fill_n(ones.begin(), std::min(stride, ones.size()), 1.0f);
-    grid.column = ones.data();
+    grid.bent = rows.refined;
+    grid.column = ones_.data();
   } else {
-    for (size_t a = 0; a < k; a++)
-      for (size_t s = 0; s < rank; s++) {
-        float sum = 0;
-        for (size_t r = 0; r < rank; r++) sum += rows.refined[r * stride + a] * core_[r * rank + s];
-        bent_[a * rank + s] = sum;
-      }
+    kernels_->bend(rows.refined, core_.data(), stride, rank, bent_.data());
   }
   // At least k cells reach the threshold, so the k-th largest true sum is at least threshold - error, which cells below
   // threshold - 2 error cannot reach. The subtraction rounds: a little more is taken away.
   const auto limitOf = [error](float threshold) {
     return std::nextafter(static_cast<float>(static_cast<double>(threshold) - 2 * error), -std::numeric_limits<float>::max());
   };
-  const float threshold = kernels_->gridThreshold(grid, k, rowMaxima_.data());
+  const float threshold = kernels_->threshold(grid, k, rowMaxima_.data());
   Cells found{found_.data(), approximate_.data(), 0};
-  kernels_->gridCells(grid, limitOf(threshold), rowMaxima_.data(), &found);
-  std::copy_n(found.score, found.count, copy_.begin());
-  const float limit = limitOf(kernels_->kthLargest(copy_.data(), found.count, k, threshold));
-  size_t count = into.size();
-  into.resize(count + found.count);
-  for (size_t i = 0; i < found.count; i++) {
-    into[count] = found.cell[i];
-    count += found.score[i] >= limit;
-  }
-  into.resize(count);
+  kernels_->cells(grid, limitOf(threshold), rowMaxima_.data(), &found);
+  kernels_->keep(&found, limitOf(select_->kthLargest(found.score, found.count, k, 0, threshold)));
+  into.insert(into.end(), found.cell, found.cell + found.count);
   return true;
 }
 
@@ -142,52 +124,31 @@ void GridSelection::evaluate(const uint32_t* cells, size_t cellCount, const Exac
     return;
   }
   perCore_.resize(cellCount * coreCount);
-  std::vector<double>& bent = exactBent_;
-  bent.resize(coreCount * rank);
-  size_t row = shape_.k;  // none
-  for (size_t i = 0; i < cellCount; i++) {
-    if (rowOf(cells[i]) != row) {
-      row = rowOf(cells[i]);
-      const float* refined = rows.refined + row * rank;
-      for (size_t c = 0; c < coreCount; c++)
-        for (size_t s = 0; s < rank; s++) {
-          const float* core = shape_.cores + (c * shape_.headCount + head_) * rank * rank;
-          double sum = 0;
-          for (size_t r = 0; r < rank; r++) sum += static_cast<double>(refined[r]) * core[r * rank + s];
-          bent[c * rank + s] = sum;
-        }
-    }
-    const float* refined = columns.refined + columnOf(cells[i]) * rank;
-    double sum = 0;
-    for (size_t c = 0; c < coreCount; c++) {
-      double score = 0;
-      for (size_t s = 0; s < rank; s++) score += bent[c * rank + s] * refined[s];
-      perCore_[i * coreCount + c] = score;
-      sum += score;
-    }
-    sums_[i] = sum;
-  }
+  const float* cores = shape_.cores + head_ * rank * rank;
+  kernels_->sum({cells, cellCount, rows.refined, columns.refined, cores, shape_.headCount * rank * rank, coreCount, rank, perCore_.data(),
+                 sums_.data()});
 }
 
 // order_[0 .. k - 1]: the best cells, best first. Larger sums first; equal sums by the candidates' order, rows first.
 void GridSelection::order(const uint32_t* cells, size_t cellCount, const ExactSide& rows, const ExactSide& columns) {
   const size_t k = shape_.k;
-  order_.resize(std::max(cellCount, k));
+  order_.resize(std::max(cellCount, k) + 1);
   if (cellCount <= COUNTED_MAX) {
-    // Sums that differ as f32 are in the right order; those that do not share a place, and then everything is sorted below.
+    // Sums that differ as f32 are in the right order. Those that do not share a place, which leaves another free or the last one to
+    // too many; then everything is sorted below.
     keys_.resize(COUNTED_MAX + 16);
     ranks_.resize(COUNTED_MAX + 16);
     for (size_t i = 0; i < cellCount; i++) keys_[i] = static_cast<float>(sums_[i]);
     kernels_->rankByCount(keys_.data(), cellCount, ranks_.data());
     constexpr uint32_t FREE = std::numeric_limits<uint32_t>::max();
     std::fill_n(order_.begin(), k, FREE);
-    bool shared = false;
+    size_t placed = 0;
     for (size_t i = 0; i < cellCount; i++) {
-      if (ranks_[i] >= k) continue;
-      shared = shared || order_[ranks_[i]] != FREE;
-      order_[ranks_[i]] = static_cast<uint32_t>(i);
+      order_[std::min<size_t>(ranks_[i], k)] = static_cast<uint32_t>(i);
+      placed += ranks_[i] < k;
     }
-    if (!shared) return;
+    const auto end = order_.begin() + static_cast<ptrdiff_t>(k);
+    if (placed == k && std::find(order_.begin(), end, FREE) == end) return;
   }
   for (size_t i = 0; i < cellCount; i++) order_[i] = static_cast<uint32_t>(i);
   const auto before = [&](uint32_t i, uint32_t j) {

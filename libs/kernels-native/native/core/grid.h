@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "simd/grid.h"
 #include "simd/select.h"
 
 namespace ultramem {
@@ -43,6 +44,7 @@ struct Winners {
 struct ApproximateSide {
   const float* refined;  // [rank, columnStride]
   const double* error;   // [rank]
+  const float* largest;  // [rank], of their magnitudes
 };
 
 // The reference's own refined scores of one side's candidates. Only those of evaluated cells need be there.
@@ -78,17 +80,17 @@ class GridSelection {
 
   GridShape shape_{};
   size_t head_ = 0;
-  const SelectKernels* kernels_ = nullptr;
+  const GridKernels* kernels_ = nullptr;
+  const SelectKernels* select_ = nullptr;
   std::vector<float> core_;       // [rank, rank], summed over cores
   std::vector<double> absolute_;  // [rank, rank], absolute values summed over cores
   std::vector<float> start_;      // [columnStride]
-  std::vector<float> bent_;       // [k, rank]
+  std::vector<float> bent_;       // [rank, columnStride]
   std::vector<float> rowMaxima_;  // [k, 16]
   std::vector<uint32_t> found_;
   std::vector<float> approximate_;
-  std::vector<float> copy_;
+  std::vector<float> ones_;       // [columnStride], without cores
   std::vector<uint32_t> all_;
-  std::vector<double> exactBent_;  // [coreCount, rank], of one row
   std::vector<double> perCore_;  // [cells, coreCount]
   std::vector<double> sums_;     // [cells]
   std::vector<float> keys_;

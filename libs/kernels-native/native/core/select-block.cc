@@ -12,7 +12,7 @@ namespace {
 // Tokens whose 8-bit scores are made in one pass over the keys: as many as fill the registers of a tile.
 constexpr size_t TILE_TOKENS = 12;
 // Rows that are gathered by several tokens are visited in ranges of keys that stay in the second-level cache.
-constexpr size_t RANGE_BYTES = 256 * 1024;
+constexpr size_t RANGE_BYTES = 512 * 1024;
 // Fewer tokens than this share too few rows.
 constexpr size_t RANGE_TOKENS_MIN = 8;
 
@@ -53,8 +53,7 @@ void SelectBlock::begin(const KeyTable& keys, const PackedKeys& packed, const Sc
   grow(doubtful_, shape_.keyCount + APPEND_SLACK);
   grow(doubtfulUpper_, shape_.keyCount + APPEND_SLACK);
   grow(copy_, shape_.keyCount + APPEND_SLACK);
-  grow(sums_, std::max(shape_.keyCount, k_ * shape_.rank));
-  grow(rows_, k_ * shape_.rank);
+  grow(sums_, shape_.keyCount);
   grow(otherLower_, tokenCount * k_ * (shape_.rank - 1));
   grow(otherUpper_, tokenCount * k_ * (shape_.rank - 1));
   for (Side& side : sides_) {
@@ -68,6 +67,7 @@ void SelectBlock::begin(const KeyTable& keys, const PackedKeys& packed, const Sc
     grow(side.secondRun, tokenCount);
     grow(side.refined, tokenCount * shape_.rank * columnStride_);
     grow(side.error, tokenCount * shape_.rank);
+    grow(side.largest, tokenCount * shape_.rank);
     grow(side.exact, tokenCount * k_ * shape_.rank);
     grow(side.isNeeded, tokenCount * k_);
   }
@@ -93,11 +93,9 @@ void SelectBlock::prepareQueries(size_t at) {
   const size_t group = task_->groupOfHead[head_];
   for (size_t t = 0; t < tokenCount_; t++) {
     const float* q = task_->query + (((firstToken_ + t) * task_->groupCount + group) * SIDES + at) * shape_.width;
-    double* wide = side.query.data() + t * shape_.rowStride();
-    std::copy_n(q, shape_.width, wide);
-    std::fill(wide + shape_.width, wide + shape_.rowStride(), 0.0);
     side.prepared[t] = PreparedQuery{};
-    score_->prepare(q, shape_.width, side.bytes.data() + t * bytes, side.words.data() + t * shape_.wordStride(), &side.prepared[t]);
+    score_->prepare(q, shape_.width, side.query.data() + t * shape_.rowStride(), side.bytes.data() + t * bytes,
+                    side.words.data() + t * shape_.wordStride(), &side.prepared[t]);
   }
 }
 
@@ -146,10 +144,11 @@ void SelectBlock::survivorsOf(size_t at, size_t token, const float* scores) {
   if (!bounded(at, token)) return;
   const PackedList& list = packed_->lists[listOf(at)];
   const PreparedQuery& query = sides_[at].prepared[token];
-  select_->panelErrors(list.residuals, list.norms, query.norm, query.residual8, shape_.panelCount(), errors_.data());
+  const float largest =
+      select_->panelErrors(list.residuals, list.norms, query.norm, query.residual8, shape_.panelCount(), errors_.data());
   const BoundedScores bounds{scores, errors_.data(), shape_.panelCount()};
   Survivors found{keys_.data() + start, 0, doubtful_.data(), doubtfulUpper_.data(), 0};
-  select_->survivors(bounds, select_->threshold(bounds, k_), &found);
+  select_->survivors(bounds, largest, select_->threshold(bounds, k_), k_, &found);
   std::copy_n(found.doubtful, found.doubtfulCount, keys_.data() + start + found.sureCount);
   std::copy_n(found.upper, found.doubtfulCount, upper_.data() + start + found.sureCount);
   sureCount_[token] = found.sureCount;
@@ -170,57 +169,42 @@ void SelectBlock::scoreInWords(size_t at, std::vector<Run>& runs) {
   });
 }
 
-// Keeps the doubtful keys that can still reach the k-th largest lower bound of the sure ones.
+// Keeps the doubtful keys that can still reach a number that at least k lower bounds of the sure ones do.
 void SelectBlock::dropDoubtful(size_t token) {
   const size_t start = start_[token];
-  const size_t sure = start + sureCount_[token];
-  const size_t end = start + count_[token];
-  float lowest = lower_[start];
-  for (size_t i = start + 1; i < sure; i++) lowest = lower_[i] < lowest ? lower_[i] : lowest;
-  limit_[token] = lowest;
-  if (sure == end) return;
-  std::copy(lower_.begin() + static_cast<ptrdiff_t>(start), lower_.begin() + static_cast<ptrdiff_t>(sure), copy_.begin());
-  const float limit = select_->kthLargest(copy_.data(), sureCount_[token], k_, lowest);
-  limit_[token] = limit;
-  size_t kept = sure;
-  for (size_t i = sure; i < end; i++) {
-    keys_[kept] = keys_[i];
-    kept += upper_[i] >= limit;
-  }
-  count_[token] = kept - start;
+  const size_t sure = sureCount_[token];
+  std::copy_n(lower_.data() + start, sure, copy_.data());
+  const float lowest = *std::min_element(copy_.begin(), copy_.begin() + static_cast<ptrdiff_t>(sure));
+  limit_[token] = select_->kthLargest(copy_.data(), sure, k_, 1, lowest);
+  const Entries doubtful = entriesAt(start + sure);
+  count_[token] = sure + select_->keep(doubtful, count_[token] - sure, limit_[token], doubtful);
 }
 
 void SelectBlock::chooseKeys(size_t at, size_t token) {
   Side& side = sides_[at];
   const size_t start = start_[token];
   const size_t count = count_[token];
+  const size_t sure = sureCount_[token];
   counts.lists++;
   std::copy_n(lower_.data() + start, count, copy_.data());
-  const float limit = select_->kthLargest(copy_.data(), count, k_, limit_[token]);
-  size_t kept = start;
-  for (size_t i = start; i < start + count; i++) {
-    keys_[kept] = keys_[i];
-    lower_[kept] = lower_[i];
-    upper_[kept] = upper_[i];
-    kept += upper_[i] >= limit;
-  }
-  if (kept - start > k_) settle(at, token, start, kept - start, limit);
-  uint32_t* keys = side.keys.data() + token * k_;
-  std::copy_n(keys_.data() + start, k_, keys);
+  const float limit = select_->kthLargest(copy_.data(), count, k_, 0, limit_[token]);
+  const size_t first = select_->keep(entriesAt(start), sure, limit, entriesAt(start));
+  const size_t second = select_->keep(entriesAt(start + sure), count - sure, limit, entriesAt(start + first));
+  side.secondRun[token] = first;
+  if (first + second > k_) settle(at, token, first + second, limit);
+  std::copy_n(keys_.data() + start, k_, side.keys.data() + token * k_);
   std::copy_n(lower_.data() + start, k_, side.lower.data() + token * k_);
   std::copy_n(upper_.data() + start, k_, side.upper.data() + token * k_);
-  size_t second = 1;
-  while (second < k_ && keys[second] > keys[second - 1]) second++;
-  side.secondRun[token] = second;
 }
 
 // Of `count` > k entries with bounds, keeps exactly the k best. A key whose lower bound exceeds a number that at most k upper bounds
 // exceed belongs to them: whoever beats it has an upper bound above that number too. The others are scored exactly.
-void SelectBlock::settle(size_t at, size_t token, size_t start, size_t count, float reached) {
+void SelectBlock::settle(size_t at, size_t token, size_t count, float reached) {
+  const size_t start = start_[token];
   const PackedList& list = packed_->lists[listOf(at)];
   float* upper = upper_.data() + start;
   std::copy_n(upper, count, copy_.data());
-  float limit = select_->kthLargest(copy_.data(), count, k_, reached);
+  float limit = select_->kthLargest(copy_.data(), count, k_, 0, reached);
   size_t above = 0;
   for (size_t i = 0; i < count; i++) above += upper[i] > limit;
   if (above > k_) {
@@ -249,15 +233,14 @@ void SelectBlock::settle(size_t at, size_t token, size_t start, size_t count, fl
   std::sort(order_.begin(), order_.end(), [&](uint32_t i, uint32_t j) {
     return collapsed_[i] > collapsed_[j] || (collapsed_[i] == collapsed_[j] && pairs_[i].key < pairs_[j].key);
   });
-  for (size_t i = k_ - certain; i < order_.size(); i++) upper[ambiguous[order_[i]]] = -std::numeric_limits<float>::infinity();
-  size_t kept = start;
-  for (size_t i = start; i < start + count; i++) {
-    keys_[kept] = keys_[i];
-    lower_[kept] = lower_[i];
-    const float bound = upper_[i];
-    upper_[kept] = bound;
-    kept += bound != -std::numeric_limits<float>::infinity();
+  constexpr float OUT = -std::numeric_limits<float>::infinity();
+  size_t& second = sides_[at].secondRun[token];
+  const size_t first = second;
+  for (size_t i = k_ - certain; i < order_.size(); i++) {
+    upper[ambiguous[order_[i]]] = OUT;
+    second -= ambiguous[order_[i]] < first;
   }
+  select_->keep(entriesAt(start), count, std::numeric_limits<float>::lowest(), entriesAt(start));
 }
 
 std::vector<SelectBlock::Run> SelectBlock::chosenRuns(size_t at) const {
@@ -275,18 +258,17 @@ void SelectBlock::boundRefined(size_t at) {
   Side& side = sides_[at];
   const PackedList& list = packed_->lists[listOf(at)];
   const size_t otherCount = shape_.rank - 1;
-  if (otherCount > 0) {
+  rows_.resize(k_);
+  for (size_t other = 0; other < otherCount; other++) {
     std::vector<Run> runs = chosenRuns(at);
-    const size_t keyBytes = otherCount * shape_.wordStride() * sizeof(int16_t);
-    walk(runs, side.keys.data(), keyBytes, [&](size_t token, size_t begin, size_t end) {
+    float* lower = otherLower_.data() + other * tokenCount_ * k_;
+    float* upper = otherUpper_.data() + other * tokenCount_ * k_;
+    walk(runs, side.keys.data(), otherCount * shape_.wordStride() * sizeof(int16_t), [&](size_t token, size_t begin, size_t end) {
       const PreparedQuery& query = side.prepared[token];
-      const size_t count = (end - begin) * otherCount;
-      rows_.resize(count);
-      for (size_t i = 0; i < end - begin; i++)
-        for (size_t r = 0; r < otherCount; r++) rows_[i * otherCount + r] = static_cast<uint32_t>(side.keys[begin + i] * otherCount + r);
-      score_->dotWords(list.others, shape_.wordStride(), rows_.data(), count, side.words.data() + token * shape_.wordStride(), sums_.data());
-      select_->boundScores(&list.otherBounds->scale, rows_.data(), sums_.data(), count, query.scale16, query.norm, query.residual16,
-                           otherLower_.data() + begin * otherCount, otherUpper_.data() + begin * otherCount);
+      for (size_t i = begin; i < end; i++) rows_[i - begin] = static_cast<uint32_t>(side.keys[i] * otherCount + other);
+      score_->dotWords(list.others, shape_.wordStride(), rows_.data(), end - begin, side.words.data() + token * shape_.wordStride(), sums_.data());
+      select_->boundScores(&list.otherBounds->scale, rows_.data(), sums_.data(), end - begin, query.scale16, query.norm, query.residual16,
+                           lower + begin, upper + begin);
     });
   }
   for (size_t t = 0; t < tokenCount_; t++)
@@ -295,48 +277,26 @@ void SelectBlock::boundRefined(size_t at) {
 
 void SelectBlock::boundRefinedOf(Side& side, const PackedList& list, size_t token) {
   const size_t rank = shape_.rank;
-  const size_t otherCount = rank - 1;
   float* refined = side.refined.data() + token * rank * columnStride_;
   double* error = side.error.data() + token * rank;
+  float* largest = side.largest.data() + token * rank;
   float* derived = refined + list.derivedRank * columnStride_;
-  // The middle of two bounds and half their distance, which are rounded: 2^-23 of the larger bound covers it.
-  const auto errorOf = [](float widest, float largest) { return 0.5 * widest * (1 + 0x1p-22) + largest * 0x1p-22; };
-  float widest = 0;
-  float largest = 0;
-  for (size_t j = 0; j < k_; j++) {
-    const float lower = side.lower[token * k_ + j];
-    const float upper = side.upper[token * k_ + j];
-    derived[j] = 0.5f * lower + 0.5f * upper;
-    widest = upper - lower > widest ? upper - lower : widest;
-    largest = std::fabs(derived[j]) > largest ? std::fabs(derived[j]) : largest;
-  }
-  double derivedError = errorOf(widest, largest + widest);
-  for (size_t other = 0; other < otherCount; other++) {
+  // The middle of two bounds and half their distance, which are rounded: 2^-22 of the larger bound covers it.
+  const auto middles = [&](const float* lower, const float* upper, size_t r) {
+    float widest;
+    select_->middles(lower + token * k_, upper + token * k_, k_, refined + r * columnStride_, &widest, &largest[r]);
+    return 0.5 * widest * (1 + 0x1p-22) + (largest[r] + widest) * 0x1p-22;
+  };
+  double derivedError = middles(side.lower.data(), side.upper.data(), list.derivedRank);
+  for (size_t other = 0; other + 1 < rank; other++) {
     const size_t r = other < list.derivedRank ? other : other + 1;
-    const float weight = list.vector[r];
-    float* into = refined + r * columnStride_;
-    widest = 0;
-    largest = 0;
-    const float* lower = otherLower_.data() + token * k_ * otherCount + other;
-    const float* upper = otherUpper_.data() + token * k_ * otherCount + other;
-    for (size_t j = 0; j < k_; j++) {
-      const float low = lower[j * otherCount];
-      const float high = upper[j * otherCount];
-      into[j] = 0.5f * low + 0.5f * high;
-      widest = high - low > widest ? high - low : widest;
-      largest = std::fabs(into[j]) > largest ? std::fabs(into[j]) : largest;
-      derived[j] -= weight * into[j];
-    }
-    error[r] = errorOf(widest, largest + widest);
-    derivedError += std::fabs(weight) * error[r];
+    error[r] = middles(otherLower_.data() + other * tokenCount_ * k_, otherUpper_.data() + other * tokenCount_ * k_, r);
+    select_->subtract(derived, refined + r * columnStride_, list.vector[r], k_);
+    derivedError += std::fabs(list.vector[r]) * error[r];
   }
   const double inverse = 1.0 / list.vector[list.derivedRank];
-  largest = 0;
-  for (size_t j = 0; j < k_; j++) {
-    derived[j] = static_cast<float>(derived[j] * inverse);
-    largest = std::fabs(derived[j]) > largest ? std::fabs(derived[j]) : largest;
-  }
-  error[list.derivedRank] = derivedError * std::fabs(inverse) * (1 + 0x1p-40) + largest * 0x1p-23;
+  largest[list.derivedRank] = select_->scale(derived, static_cast<float>(inverse), k_);
+  error[list.derivedRank] = derivedError * std::fabs(inverse) * (1 + 0x1p-40) + largest[list.derivedRank] * 0x1p-22;
   for (size_t r = 0; r < rank; r++) std::fill(refined + r * columnStride_ + k_, refined + (r + 1) * columnStride_, 0.0f);
 }
 
@@ -431,28 +391,34 @@ void SelectBlock::writeWinners(const GridShape& shape, const Winners& into) {
   cells_.clear();
   cellStart_.clear();
   for (Side& side : sides_) {
-    side.needed.clear();
+    side.needed.resize(tokenCount_ * k_ + 1);
     std::fill_n(side.isNeeded.begin(), tokenCount_ * k_, uint8_t{0});
   }
-  const auto need = [](Side& side, size_t entry, size_t token) {
-    if (side.isNeeded[entry]) return;
+  size_t neededCount[SIDES] = {};
+  // Without a branch, which nobody could foresee.
+  const auto need = [&](size_t at, size_t entry, size_t token) {
+    Side& side = sides_[at];
+    side.needed[neededCount[at]] = {static_cast<uint32_t>(entry), static_cast<uint32_t>(token)};
+    neededCount[at] += 1 - side.isNeeded[entry];
     side.isNeeded[entry] = 1;
-    side.needed.push_back({static_cast<uint32_t>(entry), static_cast<uint32_t>(token)});
   };
   for (size_t t = 0; t < tokenCount_; t++) {
     cellStart_.push_back(cells_.size());
     if (!bounded(0, t) || !bounded(1, t)) continue;
     const auto approximate = [&](const Side& side) {
-      return ApproximateSide{side.refined.data() + t * rank * columnStride_, side.error.data() + t * rank};
+      return ApproximateSide{side.refined.data() + t * rank * columnStride_, side.error.data() + t * rank, side.largest.data() + t * rank};
     };
     if (!grid_.findCells(approximate(sides_[0]), approximate(sides_[1]), cells_)) continue;
     for (size_t i = cellStart_[t]; i < cells_.size(); i++) {
-      need(sides_[0], t * k_ + rowOf(cells_[i]), t);
-      need(sides_[1], t * k_ + columnOf(cells_[i]), t);
+      need(0, t * k_ + rowOf(cells_[i]), t);
+      need(1, t * k_ + columnOf(cells_[i]), t);
     }
   }
   cellStart_.push_back(cells_.size());
-  for (size_t side = 0; side < SIDES; side++) refineNeeded(side);
+  for (size_t side = 0; side < SIDES; side++) {
+    sides_[side].needed.resize(neededCount[side]);
+    refineNeeded(side);
+  }
   counts.cells += cells_.size();
   for (size_t t = 0; t < tokenCount_; t++) {
     const size_t count = cellStart_[t + 1] - cellStart_[t];

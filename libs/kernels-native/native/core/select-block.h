@@ -49,6 +49,7 @@ class SelectBlock {
     std::vector<size_t> secondRun;  // [tokens]: where the second of the two ascending runs of `keys` begins
     std::vector<float> refined;     // [tokens, rank, columnStride]
     std::vector<double> error;      // [tokens, rank]
+    std::vector<float> largest;     // [tokens, rank]: of the magnitudes in `refined`
     std::vector<float> exact;       // [tokens, k, rank], where needed
     std::vector<uint8_t> isNeeded;  // [tokens, k]
     std::vector<KeyOfToken> needed; // entries of `exact` to compute; `key` is their place in `keys`
@@ -64,7 +65,8 @@ class SelectBlock {
   void scoreInWords(size_t side, std::vector<Run>& runs);
   void dropDoubtful(size_t token);
   void chooseKeys(size_t side, size_t token);
-  void settle(size_t side, size_t token, size_t start, size_t count, float reached);
+  void settle(size_t side, size_t token, size_t count, float reached);
+  Entries entriesAt(size_t at) { return {keys_.data() + at, lower_.data() + at, upper_.data() + at}; }
   void exactKeysOf(size_t side, size_t token, uint32_t* keys, float* refined);
   void refineNeeded(size_t side);
   void writeExactly(size_t token, const GridShape& shape, const Winners& into);
@@ -106,7 +108,7 @@ class SelectBlock {
   std::vector<float> exact_;
   std::vector<double> collapsed_;
   std::vector<uint32_t> order_;
-  std::vector<float> otherLower_;  // [tokens, k, rank - 1]
+  std::vector<float> otherLower_;  // [rank - 1, tokens, k]
   std::vector<float> otherUpper_;
   std::vector<uint32_t> cells_;
   std::vector<size_t> cellStart_;

@@ -1,6 +1,7 @@
 #include "core/select.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -74,22 +75,28 @@ void selectGrid(const GridShape& shape, const GridTask& task, const Winners& int
     selection.begin(shape, head);
     const std::vector<double> none(rank, 0.0);
     std::vector<float> columns(SIDES * rank * stride);
+    std::vector<float> largest(SIDES * rank);
     std::vector<uint32_t> cells;
     const Slice tokens = sliceOf(task.tokenCount, part % parts, parts);
     for (size_t token = tokens.begin; token < tokens.end; token++) {
       const size_t list = token * shape.headCount + head;
       const float* refined = task.refined + list * SIDES * k * rank;
       bool finite = true;
+      std::fill(largest.begin(), largest.end(), 0.0f);
       for (size_t i = 0; i < SIDES * k * rank; i++) {
         const size_t candidate = i / rank;
-        columns[(candidate / k * rank + i % rank) * stride + candidate % k] = refined[i];
+        const size_t column = candidate / k * rank + i % rank;
+        columns[column * stride + candidate % k] = refined[i];
+        largest[column] = std::max(largest[column], std::fabs(refined[i]));
         finite = finite && refined[i] - refined[i] == 0;
       }
       const uint32_t* keys = task.index + list * SIDES * k;
       const ExactSide rowSide{keys, refined, nullptr};
       const ExactSide columnSide{keys + k, refined + k * rank, nullptr};
       cells.clear();
-      if (finite && selection.findCells({columns.data(), none.data()}, {columns.data() + rank * stride, none.data()}, cells))
+      const ApproximateSide rowColumns{columns.data(), none.data(), largest.data()};
+      const ApproximateSide columnColumns{columns.data() + rank * stride, none.data(), largest.data() + rank};
+      if (finite && selection.findCells(rowColumns, columnColumns, cells))
         selection.choose(cells.data(), cells.size(), rowSide, columnSide, list * k, into);
       else
         selection.chooseFromAll(rowSide, columnSide, list * k, into);

@@ -175,6 +175,10 @@ size_t queryBytes(size_t quadCount) { return quadCount * QUAD_BYTES; }
 
 // ---- A query in whole numbers: prepare
 
+#if defined(ULTRAMEM_ISA_AVX512)
+ULTRAMEM_INLINE float sumOf(Vec v) { return _mm512_reduce_add_ps(v); }
+ULTRAMEM_INLINE float largestOf(Vec v) { return _mm512_reduce_max_ps(v); }
+#else
 ULTRAMEM_INLINE float sumOf(Vec v) {
   float lanes[WIDTH];
   store(lanes, v);
@@ -190,6 +194,7 @@ ULTRAMEM_INLINE float largestOf(Vec v) {
   for (int i = 0; i < WIDTH; i++) largest = lanes[i] > largest ? lanes[i] : largest;
   return largest;
 }
+#endif
 
 // The square root of a sum of squares, rounded up. The sum has `count` f32 additions and products; the second term is the error of
 // differences that were rounded without FMA and of squares that were denormal.
@@ -198,7 +203,9 @@ ULTRAMEM_INLINE float normBound(float squares, size_t count, float norm) {
   return root * (1.0f + static_cast<float>(count + 16) * 0x1p-23f) + norm * 0x1p-21f;
 }
 
-void prepare(const float* q, size_t width, uint8_t* bytes, int16_t* words, PreparedQuery* prepared) {
+void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t* words, PreparedQuery* prepared) {
+  for (size_t c = 0; c < width; c++) wide[c] = q[c];
+  for (size_t c = width; c % 8 != 0; c++) wide[c] = 0;
   const size_t whole = width - width % WIDTH;
   float tail[WIDTH];
   for (int i = 0; i < WIDTH; i++) tail[i] = whole + i < width ? q[whole + i] : 0.0f;
@@ -289,23 +296,31 @@ ULTRAMEM_INLINE void storeFour(int32_t* p, const WordVec* v) {
 constexpr size_t WORDS = 16;
 #endif
 
-constexpr size_t ROWS_AHEAD = 8;
-
-void dotWords(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums) {
+// Rows lie anywhere, but soon enough in the processor's view: fetching them ahead takes longer than it saves.
 #if defined(ULTRAMEM_ISA_AVX512) || defined(ULTRAMEM_ISA_AVX2)
+
+// Four rows at once. A query of VECTORS vectors stays in registers; of any number where that is 0.
+template <size_t VECTORS>
+void dotWordsOf(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums) {
+  WordVec query[VECTORS == 0 ? 1 : VECTORS];
+  for (size_t v = 0; v < VECTORS; v++) query[v] = loadWordVec(q + v * WORDS);
   for (size_t i = 0; i < count; i += 4) {
     const int16_t* row[4];
     for (size_t j = 0; j < 4; j++) row[j] = words + rows[i + j < count ? i + j : i] * wordStride;
-    // Rows lie anywhere and are fetched ahead.
-    for (size_t j = i + ROWS_AHEAD; j < i + ROWS_AHEAD + 4 && j < count; j++)
-      for (size_t c = 0; c < wordStride; c += 32) __builtin_prefetch(words + rows[j] * wordStride + c);
     WordVec four[4];
 #pragma GCC unroll 4
     for (size_t j = 0; j < 4; j++) four[j] = WordVec{};
-    for (size_t c = 0; c < wordStride; c += WORDS) {
-      const WordVec query = loadWordVec(q + c);
+    if constexpr (VECTORS > 0) {
+#pragma GCC unroll 16
+      for (size_t v = 0; v < VECTORS; v++)
 #pragma GCC unroll 4
-      for (size_t j = 0; j < 4; j++) four[j] = addProducts(four[j], loadWordVec(row[j] + c), query);
+        for (size_t j = 0; j < 4; j++) four[j] = addProducts(four[j], loadWordVec(row[j] + v * WORDS), query[v]);
+    } else {
+      for (size_t c = 0; c < wordStride; c += WORDS) {
+        const WordVec part = loadWordVec(q + c);
+#pragma GCC unroll 4
+        for (size_t j = 0; j < 4; j++) four[j] = addProducts(four[j], loadWordVec(row[j] + c), part);
+      }
     }
     if (i + 4 <= count) {
       storeFour(sums + i, four);
@@ -315,15 +330,29 @@ void dotWords(const int16_t* words, size_t wordStride, const uint32_t* rows, siz
     storeFour(last, four);
     for (size_t j = i; j < count; j++) sums[j] = last[j - i];
   }
+}
+
+void dotWords(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums) {
+  switch (wordStride / WORDS) {
+    case 4: return dotWordsOf<4>(words, wordStride, rows, count, q, sums);
+    case 6: return dotWordsOf<6>(words, wordStride, rows, count, q, sums);
+    case 8: return dotWordsOf<8>(words, wordStride, rows, count, q, sums);
+    default: return dotWordsOf<0>(words, wordStride, rows, count, q, sums);
+  }
+}
+
 #else
+
+void dotWords(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums) {
   for (size_t i = 0; i < count; i++) {
     const int16_t* row = words + rows[i] * wordStride;
     int32_t sum = 0;
     for (size_t c = 0; c < wordStride; c++) sum += static_cast<int32_t>(row[c]) * q[c];
     sums[i] = sum;
   }
-#endif
 }
+
+#endif
 
 // ---- The reference's own products: dotExact
 
@@ -380,19 +409,21 @@ ULTRAMEM_INLINE float total(const Eight& sum) {
 }
 #endif
 
-constexpr size_t LINE_FLOATS = 16;  // of a cache line
-constexpr size_t PAIRS_AHEAD = 8;
 // Products that go on at once hide the time of an addition.
 constexpr size_t AT_ONCE = 4;
+// Keys lie anywhere: what the memory needs to bring one is the time of some others' products.
+constexpr size_t KEYS_AHEAD = 2;
 #if defined(ULTRAMEM_ISA_AVX512)
 constexpr size_t TOKENS_MAX = 4;
 #else
 constexpr size_t TOKENS_MAX = 2;  // more sums than registers otherwise
 #endif
 
-// RANKS rows of one key times the queries of TOKENS tokens: widening a row takes longer than a product with it.
+// RANKS rows of one key times the queries of TOKENS tokens: widening a row takes longer than a product with it. Meanwhile as many
+// floats at `next` are fetched, line by line, because a burst of them would hold up the products.
 template <size_t TOKENS, size_t RANKS>
-ULTRAMEM_INLINE void exactTile(const float* rows, size_t rowStride, const double* queries, const KeyOfToken* pairs, size_t rank, float* refined) {
+ULTRAMEM_INLINE void exactTile(const float* rows, size_t rowStride, const double* queries, const KeyOfToken* pairs, size_t rank,
+                               const float* next, float* refined) {
   Eight sums[TOKENS][RANKS];
   const double* query[TOKENS];
   for (size_t t = 0; t < TOKENS; t++) {
@@ -400,6 +431,7 @@ ULTRAMEM_INLINE void exactTile(const float* rows, size_t rowStride, const double
     for (size_t r = 0; r < RANKS; r++) sums[t][r] = zeros();
   }
   for (size_t c = 0; c < rowStride; c += 8) {
+    __builtin_prefetch(next + c * RANKS);
     Eight row[RANKS];
 #pragma GCC unroll 2
     for (size_t r = 0; r < RANKS; r++) row[r] = widen(rows + r * rowStride + c);
@@ -415,10 +447,12 @@ ULTRAMEM_INLINE void exactTile(const float* rows, size_t rowStride, const double
 }
 
 template <size_t TOKENS>
-void exactTokens(const float* key, size_t rowStride, size_t rank, const double* queries, const KeyOfToken* pairs, float* refined) {
+void exactTokens(const float* key, size_t rowStride, size_t rank, const double* queries, const KeyOfToken* pairs, const float* next,
+                 float* refined) {
   size_t r = 0;
-  for (; r + 2 <= rank; r += 2) exactTile<TOKENS, 2>(key + r * rowStride, rowStride, queries, pairs, rank, refined + r);
-  if (r < rank) exactTile<TOKENS, 1>(key + r * rowStride, rowStride, queries, pairs, rank, refined + r);
+  for (; r + 2 <= rank; r += 2)
+    exactTile<TOKENS, 2>(key + r * rowStride, rowStride, queries, pairs, rank, next + r * rowStride, refined + r);
+  if (r < rank) exactTile<TOKENS, 1>(key + r * rowStride, rowStride, queries, pairs, rank, next + r * rowStride, refined + r);
 }
 
 // Pairs whose key no other token wants; `count` of at most AT_ONCE.
@@ -447,28 +481,32 @@ void exactSingles(Singles& singles, const float* list, size_t rowStride, size_t 
   singles.count = 0;
 }
 
-
 void dotExact(const float* list, size_t rowStride, size_t rank, const KeyOfToken* pairs, size_t count, const double* queries,
               float* refined) {
+  constexpr size_t LINE_FLOATS = 16;
   const size_t keyFloats = rank * rowStride;
   Singles singles;
+  size_t ahead = 0;  // the first pair of a key some keys ahead
+  const auto advance = [&] {
+    if (ahead < count) ahead++;
+    while (ahead < count && pairs[ahead].key == pairs[ahead - 1].key) ahead++;
+  };
+  for (size_t i = 0; i < KEYS_AHEAD; i++) advance();
   for (size_t i = 0; i < count;) {
     const float* key = list + pairs[i].key * keyFloats;
     size_t tokens = 1;
     while (tokens < TOKENS_MAX && i + tokens < count && pairs[i + tokens].key == pairs[i].key) tokens++;
-    // Keys lie anywhere and are fetched ahead.
-    for (size_t j = i + PAIRS_AHEAD; j < i + PAIRS_AHEAD + tokens && j < count; j++) {
-      if (pairs[j].key == pairs[j - 1].key) continue;
-      for (size_t c = 0; c < keyFloats; c += LINE_FLOATS) __builtin_prefetch(list + pairs[j].key * keyFloats + c);
-    }
+    const float* next = list + pairs[ahead < count ? ahead : i].key * keyFloats;
+    if (i + tokens < count && pairs[i + tokens].key != pairs[i].key) advance();
     float* into = refined + i * rank;
     switch (tokens) {
 #if defined(ULTRAMEM_ISA_AVX512)
-      case 4: exactTokens<4>(key, rowStride, rank, queries, pairs + i, into); break;
-      case 3: exactTokens<3>(key, rowStride, rank, queries, pairs + i, into); break;
+      case 4: exactTokens<4>(key, rowStride, rank, queries, pairs + i, next, into); break;
+      case 3: exactTokens<3>(key, rowStride, rank, queries, pairs + i, next, into); break;
 #endif
-      case 2: exactTokens<2>(key, rowStride, rank, queries, pairs + i, into); break;
+      case 2: exactTokens<2>(key, rowStride, rank, queries, pairs + i, next, into); break;
       default:
+        for (size_t c = 0; c < keyFloats; c += LINE_FLOATS) __builtin_prefetch(next + c);
         singles.pair[singles.count] = pairs + i;
         singles.refined[singles.count] = into;
         if (++singles.count == AT_ONCE) exactSingles(singles, list, rowStride, rank, queries);

@@ -40,8 +40,8 @@ struct PanelScores {
 struct ScoreKernels {
   // Bytes of one query in the 8-bit form that `scorePanels` reads; a multiple of 4.
   size_t (*queryBytes)(size_t quadCount);
-  // Writes both forms of q [width]: `bytes [queryBytes]`, `words [width padded to 32]`.
-  void (*prepare)(const float* q, size_t width, uint8_t* bytes, int16_t* words, PreparedQuery* prepared);
+  // Writes all forms of q [width]: `wide [width padded to 8]`; `bytes [queryBytes]` and `words [width padded to 32]` where it is bounded.
+  void (*prepare)(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t* words, PreparedQuery* prepared);
   void (*scorePanels)(const PanelScores& task);
   // sums[i] = words of row rows[i] times q; wordStride is a multiple of 32.
   void (*dotWords)(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums);

@@ -17,52 +17,46 @@ struct BoundedScores {
   size_t panelCount;
 };
 
-// Keys in ascending order, in two lists that do not overlap.
+// Keys whose upper bound reaches a threshold, in ascending order, in two lists that do not overlap: those that are likely to lie
+// above it, at least k if the lower bounds of k reach it, and the others with their upper bounds.
 struct Survivors {
-  uint32_t* sure;      // keys whose lower bound reaches the threshold
+  uint32_t* sure;
   size_t sureCount;
-  uint32_t* doubtful;  // keys of which only the upper bound does
-  float* upper;        // their upper bounds
+  uint32_t* doubtful;
+  float* upper;
   size_t doubtfulCount;
 };
 
-// The grid of one token and head: rows a, columns b, score[a, b] = sum over s of bent[a, s] column[s, b].
-struct Grid {
-  const float* bent;     // [rows, rank]
-  const float* column;   // [rank, columns padded to 16]
-  const float* start;    // [columns padded to 16]: 0, and -infinity for padding; or the score itself where rank is 0
-  size_t rows;
-  size_t columns;
-  size_t rank;
-};
-
-struct Cells {
-  uint32_t* cell;  // a << 16 | b, ascending
-  float* score;
-  size_t count;
+// Keys with bounds of their scores.
+struct Entries {
+  uint32_t* keys;
+  float* lower;
+  float* upper;
 };
 
 // Choosing the largest of many. A threshold is the k-th largest of the maxima of groups, which the k-th largest of all can only
 // exceed: no sort, no sample, and nothing is lost when all scores are equal.
 struct SelectKernels {
-  // errors[i] = norm residuals[i] + residual norms[i], for `count` padded to 16.
-  void (*panelErrors)(const float* residuals, const float* norms, float norm, float residual, size_t count, float* errors);
+  // errors[i] = norm residuals[i] + residual norms[i], for `count` padded to 16. Returns the largest.
+  float (*panelErrors)(const float* residuals, const float* norms, float norm, float residual, size_t count, float* errors);
   // A number that the lower bounds of at least k keys reach; the lowest finite one where there are fewer than k.
   float (*threshold)(const BoundedScores& scores, size_t k);
-  // Appends to both lists, which have room for all keys and APPEND_SLACK.
-  void (*survivors)(const BoundedScores& scores, float threshold, Survivors* into);
-  // The largest number found that at least k of the n reach: the k-th largest unless several are equal or next to each other.
-  // At least k reach `low`, where the search begins. x has room for 16 elements behind its end, which are overwritten.
-  float (*kthLargest)(float* x, size_t n, size_t k, float low);
+  // Appends to `sure`, overwrites the rest; every list has room for all keys and APPEND_SLACK.
+  void (*survivors)(const BoundedScores& scores, float largestError, float threshold, size_t k, Survivors* into);
+  // The largest number found that at least k of the n reach and, if it can be told apart, at most k + slack. At least k reach `low`,
+  // where the search begins. x has room for 16 elements behind its end, which are overwritten.
+  float (*kthLargest)(float* x, size_t n, size_t k, size_t slack, float low);
   // Writes lower and upper bounds of the scores that the whole numbers of `dotWords` give. `bounds` are RowBound.
   void (*boundScores)(const float* bounds, const uint32_t* rows, const int32_t* sums, size_t count, float scale, float norm,
                       float residual, float* lower, float* upper);
-  // A number that at least k cells reach; k <= rows * columns. `rowMaxima` [rows, 16] is scratch and input of `gridCells`.
-  float (*gridThreshold)(const Grid& grid, size_t k, float* rowMaxima);
-  // Appends cells that reach the threshold; room for all of them and APPEND_SLACK.
-  void (*gridCells)(const Grid& grid, float threshold, const float* rowMaxima, Cells* into);
-  // rank[i] = how many of x are larger than x[i]; x and rank have room up to the next multiple of 16, which is overwritten.
-  void (*rankByCount)(float* x, size_t n, uint32_t* rank);
+  // Moves the entries whose upper bound reaches the limit to `to`, which lies at or before `from`, and returns how many.
+  size_t (*keep)(const Entries& from, size_t count, float limit, const Entries& to);
+  // The middles of bounds, the widest distance of two and the largest magnitude of a middle.
+  void (*middles)(const float* lower, const float* upper, size_t count, float* into, float* widest, float* largest);
+  // x -= factor y
+  void (*subtract)(float* x, const float* y, float factor, size_t count);
+  // x *= factor; returns the largest magnitude.
+  float (*scale)(float* x, float factor, size_t count);
 };
 
 ULTRAMEM_TABLES(SelectKernels, selectKernels)
