@@ -12,7 +12,7 @@ namespace ultramem {
 namespace {
 
 // Tokens of a block: enough to share gathered rows, few enough that what lies between the stages stays in the cache.
-constexpr size_t BLOCK_TOKENS_MAX = 128;
+constexpr size_t BLOCK_TOKENS_MAX = 64;
 
 // Blocks of the calling thread's computations, one for each lane. They keep their memory.
 std::vector<std::unique_ptr<SelectBlock>>& blocksFor(size_t count) {
@@ -105,12 +105,15 @@ void selectGrid(const GridShape& shape, const GridTask& task, const Winners& int
 }
 
 double scoreNs(const KeyTable& keys, const ScoreTask& task) {
-  // Measured: what a key costs in 8 bits, what a candidate costs in 16 bits, in f64 and in the grid.
+  // Measured: what a key costs in 8 bits, what a candidate costs in 16 bits, in f64 and in the grid; and reading all keys once.
   const KeyShape& shape = keys.shape();
   const double lists = static_cast<double>(task.tokenCount * shape.listCount());
-  const double perKey = static_cast<double>(shape.width) / 200 + 0.6;
-  const double perCandidate = static_cast<double>(shape.width * shape.rank) / 25 + 10;
-  return lists * (static_cast<double>(shape.keyCount) * perKey + static_cast<double>(task.k) * perCandidate + 500);
+  const double keyCount = static_cast<double>(shape.keyCount);
+  const double width = static_cast<double>(shape.width);
+  const double perKey = width / 200 + 0.6;
+  const double perCandidate = width * static_cast<double>(shape.rank) / 25 + 10;
+  const double reading = static_cast<double>(shape.listCount()) * keyCount * width / 64;
+  return reading + lists * (keyCount * perKey + static_cast<double>(task.k) * perCandidate + 500);
 }
 
 double gridNs(const GridShape& shape, size_t tokenCount) {

@@ -74,21 +74,21 @@ float threshold(const Grid& grid, size_t k, float* rowMaxima) {
 template <int RANK>
 void cellsOf(const Grid grid, float threshold, const float* rowMaxima, Cells* into) {
   const Vec limit = splat(threshold);
-  uint32_t* cell = into->cell + into->count;
-  float* scores = into->score + into->count;
+  uint32_t* const cell = into->cell;
+  float* const scores = into->score;
+  size_t count = into->count;
   for (size_t row = 0; row < grid.rows; row++) {
     if (reaches(load(rowMaxima + row * WIDTH), limit) == 0) continue;
     const Row<RANK> at = rowAt<RANK>(grid, row);
     for (size_t b = 0; b < grid.stride; b += WIDTH) {
       const Vec score = scoresOf<RANK>(grid, at, row, b);
       const Mask mask = reaches(score, limit);
-      appendIds(cell, mask, static_cast<uint32_t>(row << 16 | b));
-      appendValues(scores, mask, score);
-      cell += bitCount(mask);
-      scores += bitCount(mask);
+      appendIds(cell + count, mask, static_cast<uint32_t>(row << 16 | b));
+      appendValues(scores + count, mask, score);
+      count += bitCount(mask);
     }
   }
-  into->count = static_cast<size_t>(cell - into->cell);
+  into->count = count;
 }
 
 void cells(const Grid& grid, float threshold, const float* rowMaxima, Cells* into) {

@@ -203,6 +203,20 @@ ULTRAMEM_INLINE float normBound(float squares, size_t count, float norm) {
   return root * (1.0f + static_cast<float>(count + 16) * 0x1p-23f) + norm * 0x1p-21f;
 }
 
+#if defined(ULTRAMEM_ISA_AVX512)
+struct WholeSum {
+  __m512i lanes = _mm512_setzero_si512();
+  void add(__m512i v) { lanes = _mm512_add_epi32(lanes, v); }
+  int32_t total() const { return _mm512_reduce_add_epi32(lanes); }
+};
+#else
+struct WholeSum {
+  int32_t sum = 0;
+  void add(int32_t x) { sum += x; }
+  int32_t total() const { return sum; }
+};
+#endif
+
 void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t* words, PreparedQuery* prepared) {
   for (size_t c = 0; c < width; c++) wide[c] = q[c];
   for (size_t c = width; c % 8 != 0; c++) wide[c] = 0;
@@ -210,16 +224,17 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
   float tail[WIDTH];
   for (int i = 0; i < WIDTH; i++) tail[i] = whole + i < width ? q[whole + i] : 0.0f;
   Vec magnitude = abs(load(tail));
-  bool ordered = true;
-  for (size_t c = 0; c < width; c++) ordered &= q[c] == q[c];  // max drops NaN
-  for (size_t c = 0; c < whole; c += WIDTH) magnitude = max(abs(load(q + c)), magnitude);
-  const float largest = largestOf(magnitude);
-  prepared->bounded = ordered && largest >= 0x1p-40f && largest <= 0x1p40f;
-  if (!prepared->bounded) return;
   // Numbers of 8 bits: the largest becomes 127. Of 16 bits: neither the largest beyond 32767 nor the norm beyond 46000.
   Vec squares = mul(load(tail), load(tail));
-  for (size_t c = 0; c < whole; c += WIDTH) squares = fma(load(q + c), load(q + c), squares);
+  for (size_t c = 0; c < whole; c += WIDTH) {
+    magnitude = max(abs(load(q + c)), magnitude);
+    squares = fma(load(q + c), load(q + c), squares);
+  }
+  const float largest = largestOf(magnitude);
   const float norm = normBound(sumOf(squares), width / WIDTH, 0);
+  // A maximum drops NaN, a sum keeps it.
+  prepared->bounded = norm == norm && largest >= 0x1p-40f && largest <= 0x1p40f;
+  if (!prepared->bounded) return;
   const float scale8 = largest / 127.0f;
   const float byNorm = norm / 46000.0f;
   const float byLargest = largest / 32766.0f;
@@ -228,7 +243,7 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
   const Vec inverse16 = splat(1.0f / scale16);
   Vec lost8 = zero();
   Vec lost16 = zero();
-  int32_t sum8 = 0;
+  WholeSum sum8;
   const size_t padded = (width + 31) / 32 * 32;
   const size_t quadded = (width + QUAD - 1) / QUAD * QUAD;
   for (size_t c = 0; c < padded; c += WIDTH) {
@@ -244,7 +259,7 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
     const __mmask16 kept = quadded - c >= 16 ? 0xffff : c < quadded ? (1u << (quadded - c)) - 1 : 0;
     _mm_mask_storeu_epi8(bytes + c, c < quadded ? kept : 0, _mm512_cvtepi32_epi8(ints));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + c), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(whole16)));
-    sum8 += _mm512_reduce_add_epi32(ints);
+    sum8.add(ints);
 #else
     float lanes8[WIDTH];
     float lanes16[WIDTH];
@@ -254,7 +269,7 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
     for (int i = 0; i < WIDTH; i++) {
       ints[i] = static_cast<int32_t>(lanes8[i]);
       words[c + i] = static_cast<int16_t>(lanes16[i]);
-      sum8 += ints[i];
+      sum8.add(ints[i]);
     }
     for (int i = 0; i < WIDTH && c + i < quadded; i += QUAD) storeQuad(bytes + (c + i) / QUAD * QUAD_BYTES, ints + i);
 #endif
@@ -264,7 +279,7 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
   prepared->residual8 = normBound(sumOf(lost8), padded / WIDTH, norm);
   prepared->residual16 = normBound(sumOf(lost16), padded / WIDTH, norm);
   prepared->norm = norm;
-  prepared->sum8 = sum8;
+  prepared->sum8 = sum8.total();
 }
 
 // ---- 16-bit products of some rows: dotWords

@@ -47,12 +47,9 @@ ULTRAMEM_INLINE void countThree(const float* x, size_t vectors, const float* lim
 }
 
 // The largest number found that at least k elements of whole vectors reach, stopping at the first that at most k + slack reach.
-// At least k reach `low`. The number is always one that was counted, so ties and rounding in the search cost tightness, never
-// correctness.
-static float search(const float* x, size_t vectors, size_t k, size_t slack, float low) {
-  Vec highs = splat(-INFINITE);
-  for (size_t i = 0; i < vectors; i++) highs = max(load(x + i * WIDTH), highs);
-  float high = largestLane(highs);
+// At least k reach `low`; `high` is the largest of all. The number is always one that was counted, so ties and rounding in the search
+// cost tightness, never correctness.
+static float search(const float* x, size_t vectors, size_t k, size_t slack, float low, float high) {
   if (!(high > low)) return low;
   const float ends[3] = {low, high, high};
   uint32_t reach[3];
@@ -96,12 +93,14 @@ static float search(const float* x, size_t vectors, size_t k, size_t slack, floa
 // As `search`, among all; LOWEST where fewer than k are finite. -infinity is padding.
 static float searchFromLowest(const float* x, size_t vectors, size_t k, size_t slack) {
   Vec lows = splat(INFINITE);
+  Vec highs = splat(-INFINITE);
   for (size_t i = 0; i < vectors; i++) {
     const Vec v = load(x + i * WIDTH);
+    highs = max(v, highs);
     lows = min(whereLess(v, splat(LOWEST), splat(INFINITE), v), lows);
   }
   const float low = smallestLane(lows);
-  return countReaching(x, vectors, low) < k ? LOWEST : search(x, vectors, k, slack, low);
+  return countReaching(x, vectors, low) < k ? LOWEST : search(x, vectors, k, slack, low, largestLane(highs));
 }
 
 ULTRAMEM_INLINE size_t groupVectors(size_t vectors, size_t k) {

@@ -33,10 +33,10 @@ float threshold(const BoundedScores& scores, size_t k) {
   return searchFromLowest(maxima, groups, k, slackOf(k));
 }
 
-void survivors(const BoundedScores& scores, float largestError, float threshold, size_t k, Survivors* into) {
+// What is passed by value cannot be taken for changed by what is appended.
+ULTRAMEM_INLINE Survivors survivorsOf(const BoundedScores scores, float largestError, float threshold, size_t k, Survivors found) {
   const Vec limit = splat(threshold);
-  uint32_t* id = into->doubtful;
-  float* upper = into->upper;
+  size_t count = 0;
   for (size_t panel = 0; panel < scores.panelCount; panel++) {
     const Vec error = splat(scores.errors[panel]);
 #pragma GCC unroll 2
@@ -46,37 +46,43 @@ void survivors(const BoundedScores& scores, float largestError, float threshold,
 #if !defined(ULTRAMEM_ISA_AVX512)
       if (reachable == 0) continue;
 #endif
-      appendIds(id, reachable, static_cast<uint32_t>(panel * PANEL + lane));
-      appendValues(upper, reachable, high);
-      id += bitCount(reachable);
-      upper += bitCount(reachable);
+      appendIds(found.doubtful + count, reachable, static_cast<uint32_t>(panel * PANEL + lane));
+      appendValues(found.upper + count, reachable, high);
+      count += bitCount(reachable);
     }
   }
-  const size_t count = static_cast<size_t>(id - into->doubtful);
   // The lower bound of whoever reaches this reaches the threshold. Where errors differ they may be fewer than k: then all are taken.
   Vec sureLimit = splat(threshold + 1.8f * largestError);
   size_t reaching = 0;
-  for (size_t i = 0; i < count; i += WIDTH) reaching += bitCount(reaches(load(into->upper + i), sureLimit) & firstOf(count - i));
+  for (size_t i = 0; i < count; i += WIDTH) reaching += bitCount(reaches(load(found.upper + i), sureLimit) & firstOf(count - i));
   if (reaching < k) sureLimit = limit;
-  size_t sure = into->sureCount;
+  size_t sure = found.sureCount;
   size_t doubtful = 0;
   for (size_t i = 0; i < count; i += WIDTH) {
     const Mask there = firstOf(count - i);
-    const Mask reached = reaches(load(into->upper + i), sureLimit) & there;
+    const Mask reached = reaches(load(found.upper + i), sureLimit) & there;
     const Mask rest = there & ~reached;
-    moveKept(into->doubtful + i, into->sure + sure, reached);
-    moveKept(into->doubtful + i, into->doubtful + doubtful, rest);
-    moveKept(into->upper + i, into->upper + doubtful, rest);
+    moveKept(found.doubtful + i, found.sure + sure, reached);
+    moveKept(found.doubtful + i, found.doubtful + doubtful, rest);
+    moveKept(found.upper + i, found.upper + doubtful, rest);
     sure += bitCount(reached);
     doubtful += bitCount(rest);
   }
-  into->sureCount = sure;
-  into->doubtfulCount = doubtful;
+  found.sureCount = sure;
+  found.doubtfulCount = doubtful;
+  return found;
+}
+
+void survivors(const BoundedScores& scores, float largestError, float threshold, size_t k, Survivors* into) {
+  *into = survivorsOf(scores, largestError, threshold, k, *into);
 }
 
 float kthLargest(float* x, size_t n, size_t k, size_t slack, float low) {
   for (int i = 0; i < WIDTH; i++) x[n + i] = -INFINITE;
-  return search(x, (n + WIDTH - 1) / WIDTH, k, slack, low);
+  const size_t vectors = (n + WIDTH - 1) / WIDTH;
+  Vec highs = splat(-INFINITE);
+  for (size_t i = 0; i < vectors; i++) highs = max(load(x + i * WIDTH), highs);
+  return search(x, vectors, k, slack, low, largestLane(highs));
 }
 
 typedef float Four __attribute__((vector_size(16)));
