@@ -75,7 +75,8 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     transport: createWsTransport({ onHttp, allowedOrigins, loopbackNamesOnly: token === null }),
     clock: systemClock,
     kernels,
-    reopenKernels: openKernels,
+    // No other backend loses its device, and all would pay for it in every call.
+    ...(kernels.backend === 'webgpu' ? { reopenKernels: openKernels } : {}),
     checkpoint,
     tokenizer,
     clusterId: `cluster-${randomHex(4)}`,
