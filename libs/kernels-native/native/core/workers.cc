@@ -1,5 +1,6 @@
 #include "core/workers.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -10,6 +11,10 @@ constexpr uint32_t OPEN = 0x80000000u;
 // How long a thread looks for work before it sleeps. Longer than the gap between the products of one layer, and short, because
 // processes that share the cores need them: two spinners on one core cost each other whole time slices.
 constexpr std::chrono::microseconds SPIN{20};
+// As many calls as this, each soon after the last, are a stream that will go on. Then a thread looks longer: being woken takes as long
+// as what it could do meanwhile. One pause, such as waiting for other processes, and it sleeps early again.
+constexpr uint32_t STREAM_CALLS = 16;
+constexpr std::chrono::microseconds STREAM_SPIN{100};
 
 void pause() {
 #if defined(__x86_64__)
@@ -19,10 +24,10 @@ void pause() {
 #endif
 }
 
-// Spins until `ready` holds; false when it does not within SPIN.
+// Spins until `ready` holds; false when it does not in time.
 template <class Ready>
-bool spinUntil(const Ready& ready) {
-  const auto end = std::chrono::steady_clock::now() + SPIN;
+bool spinUntil(const Ready& ready, std::chrono::microseconds longest) {
+  const auto end = std::chrono::steady_clock::now() + longest;
   do {
     for (int i = 0; i < 32; i++) {
       if (ready()) return true;
@@ -60,7 +65,7 @@ void Workers::run(uint32_t parts, const std::function<void(uint32_t, uint32_t)>&
   takeParts(0);
   // Nothing is left to start: helpers that come now find the gate shut, those inside finish what they have.
   gate_.fetch_and(~OPEN);
-  if (!spinUntil([this] { return gate_.load() == 0; }))
+  if (!spinUntil([this] { return gate_.load() == 0; }, SPIN))
     for (uint32_t inside = gate_.load(); inside != 0; inside = gate_.load()) gate_.wait(inside);
   if (failed_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
@@ -76,8 +81,11 @@ void Workers::takeParts(uint32_t lane) {
 }
 
 void Workers::serve(uint32_t lane) {
+  uint32_t soon = 0;  // calls that came soon after the one before, without another between them
   for (uint32_t seen = 0;;) {
-    if (!spinUntil([&] { return calls_.load() != seen; })) calls_.wait(seen);
+    const auto idleSince = std::chrono::steady_clock::now();
+    if (!spinUntil([&] { return calls_.load() != seen; }, soon < STREAM_CALLS ? SPIN : STREAM_SPIN)) calls_.wait(seen);
+    soon = std::chrono::steady_clock::now() - idleSince > STREAM_SPIN ? 0 : std::min(soon + 1, STREAM_CALLS);
     seen = calls_.load();
     if (stopping_) return;
     // Entering first and looking afterwards: the caller sees either this helper inside or nobody who might still read `work_`.
