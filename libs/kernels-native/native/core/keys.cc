@@ -10,9 +10,11 @@ namespace {
 
 constexpr int BYTE_MAX = 127;
 constexpr int WORD_MAX = 32767;
-// Two rows of whole numbers whose norms are at most this have a dot product below 2^31, and so has every part of its sum
-// (Cauchy-Schwarz); rounding to whole numbers adds at most sqrt(width) / 2 to a norm.
-constexpr double WORD_NORM_MAX = 46000;
+// Products of whole numbers are added in LANES sums, that of column c in lane c / 2 % LANES. Of two rows whose lanes have norms of at
+// most this, every lane's sum is below 2^31, and so is every part of it (Cauchy-Schwarz); rounding to whole numbers adds at most
+// sqrt(width / LANES) / 2 to such a norm.
+constexpr size_t LANES = 16;
+constexpr double LANE_NORM_MAX = 46000;
 constexpr size_t WIDTH_MAX = 65536;
 // Ranks that leave the slack of RowBound enough room for their additions.
 constexpr size_t RANK_MAX = 16;
@@ -59,7 +61,14 @@ double normOf(const double* x, size_t width) {
   return std::sqrt(sum);
 }
 
-// Whole numbers w of at most `limit`, of norm at most `normLimit` or thereabouts, with x ~ scale w; `emit(c, w[c])` takes them.
+// The largest norm of a lane.
+double laneNormOf(const double* x, size_t width) {
+  double sums[LANES] = {};
+  for (size_t c = 0; c < width; c++) sums[c / 2 % LANES] += x[c] * x[c];
+  return std::sqrt(*std::max_element(sums, sums + LANES));
+}
+
+// Whole numbers w of at most `limit`, with lanes of norm at most `normLimit` or thereabouts, with x ~ scale w; `emit(c, w[c])` takes them.
 //
 // What RowBound promises. Let x be the row that is folded, x = sum over r of u_r k_r in real numbers (a rank's own row is the case
 // of one u_r = 1), and N = sum of |u_r| |k_r|, here `magnitude`. Let q be a query, S_r = q k_r in real numbers, s_r the reference's
@@ -69,17 +78,18 @@ double normOf(const double* x, size_t width) {
 //    |a - q x| <= (2^-24 + 2^-35) |q| N + 2^-149 sum |u_r|.
 // 2. Whole numbers. With y = scale w, x = y + d, and q = p + e where p are the query's whole numbers times its scale:
 //    q x - p y = q d + e y, at most |q| |d| + |e| |y|. d is measured here in f64, from an x whose own error is below 2^-48 N.
-// 3. Evaluation. p y is an exact integer below 2^31, rounded to f32 (2^-24) and multiplied by two scales (2^-24 each); the bound is
-//    added or subtracted in f32 (2^-24 of the sum), and up to 16 ranks are combined (2^-24 each). Together below 32 * 2^-24 (|p y| +
-//    bound) <= 2^-19 (|q| + |e|) |y| + 2^-19 bound. Products that are denormal err by at most 2^31 2^-150 = 2^-119 absolutely.
+// 3. Evaluation. p y is the sum of 16 exact integers below 2^31, whose magnitudes together are at most |p| |y|. They are rounded to f32
+//    and added in pairs (5 times 2^-24 |p| |y|), or added exactly and rounded, and multiplied by two scales (2^-24 each); the bound is
+//    added or subtracted in f32 (2^-24 of the sum), and up to 16 ranks are combined (2^-24 each). Together below 32 * 2^-24 (|p| |y| +
+//    bound) <= 2^-19 (|q| + |e|) |y| + 2^-19 bound. Products that are denormal err by at most 2^35 2^-150 = 2^-115 absolutely.
 //    Where a rank's score is derived from the folded one, partial sums are at most |q| N: 16 more roundings of 2^-24 |q| N.
 // 4. So with residual >= |d| (1 + 2^-18) + 2^-18 |y| + 2^-19 N + 2^-70 (1 + sum |u_r|) and norm >= |y| (1 + 2^-17) the promise holds
-//    for |q| >= 2^-40: the last term of the residual covers what is absolute, 2^-110 (1 + sum |u_r|) > 2^-119 + 2^-149 sum |u_r|.
+//    for |q| >= 2^-40: the last term of the residual covers what is absolute, 2^-110 (1 + sum |u_r|) > 2^-115 + 2^-149 sum |u_r|.
 template <class Emit>
 RowBound quantise(const double* x, size_t width, double magnitude, double vectorSum, int limit, double normLimit, const Emit& emit) {
   double largest = 0;
   for (size_t c = 0; c < width; c++) largest = std::max(largest, std::fabs(x[c]));
-  float scale = roundedUp(std::max(largest / limit, normOf(x, width) / normLimit));
+  float scale = roundedUp(std::max(largest / limit, laneNormOf(x, width) / normLimit));
   if (!(scale >= SCALE_MIN)) scale = 0;
   const double inverse = scale == 0 ? 0 : 1.0 / scale;
   double squares = 0;
@@ -153,7 +163,7 @@ class Packer {
       norm = std::max(norm, coarse.norm);
       int16_t* words = at<int16_t>(list, layout_.folded) + key * shape_.wordStride();
       at<RowBound>(list, layout_.foldedBounds)[key] =
-          quantise(folded.data(), shape_.width, magnitude, sum, WORD_MAX, WORD_NORM_MAX,
+          quantise(folded.data(), shape_.width, magnitude, sum, WORD_MAX, LANE_NORM_MAX,
                    [words](size_t c, int whole) { words[c] = static_cast<int16_t>(whole); });
       packOthers(list, key, other.data());
     }
@@ -199,7 +209,7 @@ class Packer {
       std::copy_n(row, shape_.width, x);
       int16_t* words = at<int16_t>(list, layout_.others) + other * shape_.wordStride();
       at<RowBound>(list, layout_.otherBounds)[other] =
-          quantise(x, shape_.width, normOf(x, shape_.width), 1, WORD_MAX, WORD_NORM_MAX,
+          quantise(x, shape_.width, normOf(x, shape_.width), 1, WORD_MAX, LANE_NORM_MAX,
                    [words](size_t c, int whole) { words[c] = static_cast<int16_t>(whole); });
       other++;
     }

@@ -101,7 +101,7 @@ class SelectBlock {
   std::vector<uint32_t> doubtful_;
   std::vector<float> doubtfulUpper_;
   std::vector<float> copy_;
-  std::vector<int32_t> sums_;
+  std::vector<float> sums_;
   std::vector<uint32_t> rows_;
   std::vector<KeyOfToken> pairs_;
   std::vector<uint32_t> keyStart_;

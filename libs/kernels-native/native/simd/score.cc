@@ -203,6 +203,35 @@ ULTRAMEM_INLINE float normBound(float squares, size_t count, float norm) {
   return root * (1.0f + static_cast<float>(count + 16) * 0x1p-23f) + norm * 0x1p-21f;
 }
 
+// Squares summed by column modulo 32; two neighbours make a lane of `dotWords`.
+struct LaneSquares {
+  static constexpr size_t VECTORS = 32 / WIDTH;
+  Vec sums[VECTORS];
+  LaneSquares() {
+    for (size_t v = 0; v < VECTORS; v++) sums[v] = zero();
+  }
+  // Columns c .. c + WIDTH - 1.
+  void add(size_t c, Vec x) {
+    Vec& sum = sums[c / WIDTH % VECTORS];
+    sum = fma(x, x, sum);
+  }
+  float total() const {
+    Vec all = sums[0];
+    for (size_t v = 1; v < VECTORS; v++) all = ultramem::ULTRAMEM_ISA::add(all, sums[v]);
+    return sumOf(all);
+  }
+  float largestLane() const {
+    float columns[32];
+    for (size_t v = 0; v < VECTORS; v++) store(columns + v * WIDTH, sums[v]);
+    float largest = 0;
+    for (size_t lane = 0; lane < 16; lane++) {
+      const float sum = columns[2 * lane] + columns[2 * lane + 1];
+      largest = sum > largest ? sum : largest;
+    }
+    return largest;
+  }
+};
+
 #if defined(ULTRAMEM_ISA_AVX512)
 struct WholeSum {
   __m512i lanes = _mm512_setzero_si512();
@@ -224,19 +253,20 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
   float tail[WIDTH];
   for (int i = 0; i < WIDTH; i++) tail[i] = whole + i < width ? q[whole + i] : 0.0f;
   Vec magnitude = abs(load(tail));
-  // Numbers of 8 bits: the largest becomes 127. Of 16 bits: neither the largest beyond 32767 nor the norm beyond 46000.
-  Vec squares = mul(load(tail), load(tail));
+  // Numbers of 8 bits: the largest becomes 127. Of 16 bits: neither the largest beyond 32767 nor the norm of a lane beyond 46000.
+  LaneSquares squares;
+  squares.add(whole, load(tail));
   for (size_t c = 0; c < whole; c += WIDTH) {
     magnitude = max(abs(load(q + c)), magnitude);
-    squares = fma(load(q + c), load(q + c), squares);
+    squares.add(c, load(q + c));
   }
   const float largest = largestOf(magnitude);
-  const float norm = normBound(sumOf(squares), width / WIDTH, 0);
+  const float norm = normBound(squares.total(), width / WIDTH, 0);
   // A maximum drops NaN, a sum keeps it.
   prepared->bounded = norm == norm && largest >= 0x1p-40f && largest <= 0x1p40f;
   if (!prepared->bounded) return;
   const float scale8 = largest / 127.0f;
-  const float byNorm = norm / 46000.0f;
+  const float byNorm = normBound(squares.largestLane(), width / WIDTH, 0) / 46000.0f;
   const float byLargest = largest / 32766.0f;
   const float scale16 = byNorm > byLargest ? byNorm : byLargest;
   const Vec inverse8 = splat(127.0f / largest);
@@ -284,31 +314,50 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
 
 // ---- 16-bit products of some rows: dotWords
 
+// Lane c / 2 % 16 takes the products of column c: `LANE_NORM_MAX` in core/keys.cc keeps each lane's sum below 2^31, not their total.
 #if defined(ULTRAMEM_ISA_AVX512)
-using WordVec = __m512i;
-ULTRAMEM_INLINE WordVec loadWordVec(const int16_t* p) { return _mm512_loadu_si512(p); }
-ULTRAMEM_INLINE WordVec addProducts(WordVec sum, WordVec a, WordVec b) { return _mm512_dpwssd_epi32(sum, a, b); }
-// The sums of four vectors, in order.
-ULTRAMEM_INLINE __m128i sumsOfFour(const WordVec* v) {
-  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
-  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
-  const __m512i all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
-  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-}
-ULTRAMEM_INLINE void storeFour(int32_t* p, const WordVec* v) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), sumsOfFour(v));
-}
 constexpr size_t WORDS = 32;
-#elif defined(ULTRAMEM_ISA_AVX2)
-using WordVec = __m256i;
-ULTRAMEM_INLINE WordVec loadWordVec(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-ULTRAMEM_INLINE WordVec addProducts(WordVec sum, WordVec a, WordVec b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
-ULTRAMEM_INLINE void storeFour(int32_t* p, const WordVec* v) {
-  const __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(v[0], v[1]), _mm256_hadd_epi32(v[2], v[3]));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
+struct Lanes {
+  __m512i sums = _mm512_setzero_si512();
+};
+struct WordVec {
+  __m512i words;
+};
+ULTRAMEM_INLINE WordVec loadWordVec(const int16_t* p) { return {_mm512_loadu_si512(p)}; }
+ULTRAMEM_INLINE void addProducts(Lanes& lanes, WordVec a, WordVec b) { lanes.sums = _mm512_dpwssd_epi32(lanes.sums, a.words, b.words); }
+// The totals of four, in order.
+ULTRAMEM_INLINE void storeFour(float* p, const Lanes* four) {
+  __m512 v[4];
+  for (size_t j = 0; j < 4; j++) v[j] = _mm512_cvtepi32_ps(four[j].sums);
+  const __m512d ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1])));
+  const __m512d cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3])));
+  const __m512 all = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
+  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
+  _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1)));
 }
-constexpr size_t WORDS = 16;
+#elif defined(ULTRAMEM_ISA_AVX2)
+constexpr size_t WORDS = 32;
+struct Lanes {
+  __m256i low = _mm256_setzero_si256();
+  __m256i high = _mm256_setzero_si256();
+};
+struct WordVec {
+  __m256i low, high;
+};
+ULTRAMEM_INLINE WordVec loadWordVec(const int16_t* p) {
+  const __m256i* from = reinterpret_cast<const __m256i*>(p);
+  return {_mm256_loadu_si256(from), _mm256_loadu_si256(from + 1)};
+}
+ULTRAMEM_INLINE void addProducts(Lanes& lanes, WordVec a, WordVec b) {
+  lanes.low = _mm256_add_epi32(lanes.low, _mm256_madd_epi16(a.low, b.low));
+  lanes.high = _mm256_add_epi32(lanes.high, _mm256_madd_epi16(a.high, b.high));
+}
+ULTRAMEM_INLINE void storeFour(float* p, const Lanes* four) {
+  __m256 v[4];
+  for (size_t j = 0; j < 4; j++) v[j] = _mm256_add_ps(_mm256_cvtepi32_ps(four[j].low), _mm256_cvtepi32_ps(four[j].high));
+  const __m256 all = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+  _mm_storeu_ps(p, _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+}
 #endif
 
 // Rows lie anywhere, but soon enough in the processor's view: fetching them ahead takes longer than it saves.
@@ -316,54 +365,58 @@ constexpr size_t WORDS = 16;
 
 // Four rows at once. A query of VECTORS vectors stays in registers; of any number where that is 0.
 template <size_t VECTORS>
-void dotWordsOf(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums) {
+void dotWordsOf(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, float* sums) {
   WordVec query[VECTORS == 0 ? 1 : VECTORS];
   for (size_t v = 0; v < VECTORS; v++) query[v] = loadWordVec(q + v * WORDS);
   for (size_t i = 0; i < count; i += 4) {
     const int16_t* row[4];
     for (size_t j = 0; j < 4; j++) row[j] = words + rows[i + j < count ? i + j : i] * wordStride;
-    WordVec four[4];
-#pragma GCC unroll 4
-    for (size_t j = 0; j < 4; j++) four[j] = WordVec{};
+    Lanes four[4];
     if constexpr (VECTORS > 0) {
 #pragma GCC unroll 16
       for (size_t v = 0; v < VECTORS; v++)
 #pragma GCC unroll 4
-        for (size_t j = 0; j < 4; j++) four[j] = addProducts(four[j], loadWordVec(row[j] + v * WORDS), query[v]);
+        for (size_t j = 0; j < 4; j++) addProducts(four[j], loadWordVec(row[j] + v * WORDS), query[v]);
     } else {
       for (size_t c = 0; c < wordStride; c += WORDS) {
         const WordVec part = loadWordVec(q + c);
 #pragma GCC unroll 4
-        for (size_t j = 0; j < 4; j++) four[j] = addProducts(four[j], loadWordVec(row[j] + c), part);
+        for (size_t j = 0; j < 4; j++) addProducts(four[j], loadWordVec(row[j] + c), part);
       }
     }
     if (i + 4 <= count) {
       storeFour(sums + i, four);
       continue;
     }
-    int32_t last[4];
+    float last[4];
     storeFour(last, four);
     for (size_t j = i; j < count; j++) sums[j] = last[j - i];
   }
 }
 
-void dotWords(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums) {
+void dotWords(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, float* sums) {
+#if defined(ULTRAMEM_ISA_AVX512)
   switch (wordStride / WORDS) {
     case 4: return dotWordsOf<4>(words, wordStride, rows, count, q, sums);
     case 6: return dotWordsOf<6>(words, wordStride, rows, count, q, sums);
     case 8: return dotWordsOf<8>(words, wordStride, rows, count, q, sums);
-    default: return dotWordsOf<0>(words, wordStride, rows, count, q, sums);
   }
+#endif
+  dotWordsOf<0>(words, wordStride, rows, count, q, sums);
 }
 
 #else
 
-void dotWords(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums) {
+void dotWords(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, float* sums) {
   for (size_t i = 0; i < count; i++) {
     const int16_t* row = words + rows[i] * wordStride;
-    int32_t sum = 0;
-    for (size_t c = 0; c < wordStride; c++) sum += static_cast<int32_t>(row[c]) * q[c];
-    sums[i] = sum;
+    int64_t sum = 0;
+    for (size_t c = 0; c < wordStride; c += 32) {
+      int64_t part = 0;
+      for (size_t j = c; j < c + 32; j++) part += static_cast<int32_t>(row[j]) * q[j];
+      sum += part;
+    }
+    sums[i] = static_cast<float>(sum);
   }
 }
 

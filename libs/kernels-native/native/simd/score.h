@@ -43,8 +43,8 @@ struct ScoreKernels {
   // Writes all forms of q [width]: `wide [width padded to 8]`; `bytes [queryBytes]` and `words [width padded to 32]` where it is bounded.
   void (*prepare)(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t* words, PreparedQuery* prepared);
   void (*scorePanels)(const PanelScores& task);
-  // sums[i] = words of row rows[i] times q; wordStride is a multiple of 32.
-  void (*dotWords)(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, int32_t* sums);
+  // sums[i] = words of row rows[i] times q, exactly in 16 lanes, the sum of which is rounded; wordStride is a multiple of 32.
+  void (*dotWords)(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, float* sums);
   // refined[i, r] = row r of key pairs[i].key times the query of token pairs[i].token, in f64 in the order of the reference's `dot`,
   // rounded to f32; fastest where pairs of one key stand together. `list` is [keys, rank, rowStride], `queries` [tokens, rowStride],
   // padded with zeros to a multiple of 8.

@@ -86,22 +86,20 @@ float kthLargest(float* x, size_t n, size_t k, size_t slack, float low) {
 }
 
 typedef float Four __attribute__((vector_size(16)));
-typedef int32_t FourWhole __attribute__((vector_size(16)));
 
-template <class Lanes, class Element>
-ULTRAMEM_INLINE Lanes loadFour(const Element* p) {
-  Lanes lanes;
-  __builtin_memcpy(&lanes, p, sizeof lanes);
-  return lanes;
+ULTRAMEM_INLINE Four loadFour(const float* p) {
+  Four four;
+  __builtin_memcpy(&four, p, sizeof four);
+  return four;
 }
 
-void boundScores(const float* bounds, const uint32_t* rows, const int32_t* sums, size_t count, float scale, float norm, float residual,
+void boundScores(const float* bounds, const uint32_t* rows, const float* sums, size_t count, float scale, float norm, float residual,
                  float* lower, float* upper) {
   size_t i = 0;
   for (; i + 4 <= count; i += 4) {
     // RowBound: scale, residual, norm. Four of them become a vector of each.
     Four bound[4];
-    for (size_t j = 0; j < 4; j++) bound[j] = loadFour<Four>(bounds + rows[i + j] * size_t{4});
+    for (size_t j = 0; j < 4; j++) bound[j] = loadFour(bounds + rows[i + j] * size_t{4});
     const Four low01 = __builtin_shufflevector(bound[0], bound[1], 0, 4, 1, 5);
     const Four low23 = __builtin_shufflevector(bound[2], bound[3], 0, 4, 1, 5);
     const Four high01 = __builtin_shufflevector(bound[0], bound[1], 2, 6, 3, 7);
@@ -109,7 +107,7 @@ void boundScores(const float* bounds, const uint32_t* rows, const int32_t* sums,
     const Four scales = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
     const Four residuals = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
     const Four norms = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
-    const Four score = __builtin_convertvector(loadFour<FourWhole>(sums + i), Four) * (scales * scale);
+    const Four score = loadFour(sums + i) * (scales * scale);
     const Four error = residuals * norm + norms * residual;
     const Four low = score - error;
     const Four high = score + error;
@@ -118,7 +116,7 @@ void boundScores(const float* bounds, const uint32_t* rows, const int32_t* sums,
   }
   for (; i < count; i++) {
     const float* bound = bounds + rows[i] * size_t{4};
-    const float score = static_cast<float>(sums[i]) * (bound[0] * scale);
+    const float score = sums[i] * (bound[0] * scale);
     const float error = norm * bound[1] + residual * bound[2];
     lower[i] = score - error;
     upper[i] = score + error;

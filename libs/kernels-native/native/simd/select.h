@@ -46,8 +46,8 @@ struct SelectKernels {
   // The largest number found that at least k of the n reach and, if it can be told apart, at most k + slack. At least k reach `low`,
   // where the search begins. x has room for 16 elements behind its end, which are overwritten.
   float (*kthLargest)(float* x, size_t n, size_t k, size_t slack, float low);
-  // Writes lower and upper bounds of the scores that the whole numbers of `dotWords` give. `bounds` are RowBound.
-  void (*boundScores)(const float* bounds, const uint32_t* rows, const int32_t* sums, size_t count, float scale, float norm,
+  // Writes lower and upper bounds of the scores that the sums of `dotWords` give. `bounds` are RowBound.
+  void (*boundScores)(const float* bounds, const uint32_t* rows, const float* sums, size_t count, float scale, float norm,
                       float residual, float* lower, float* upper);
   // Moves the entries whose upper bound reaches the limit to `to`, which lies at or before `from`, and returns how many.
   size_t (*keep)(const Entries& from, size_t count, float limit, const Entries& to);

@@ -141,12 +141,26 @@ void makeKeys(Random& random, Problem& p) {
   }
 }
 
+// Everything in one of the sums that products of whole numbers are added in, and queries along keys: as near to 2^31 as it gets.
+void fillOneLane(Random& random, Problem& p) {
+  const size_t width = p.shape.width;
+  const size_t lane = random.below(16);
+  const float rest = random.oneIn(2) ? 0 : 1e-3f;
+  for (size_t i = 0; i < p.rows.size(); i++)
+    if (i % width / 2 % 16 != lane) p.rows[i] *= rest;
+  for (size_t t = 0; t < p.query.size() / width; t++) {
+    const size_t row = random.below(p.rows.size() / width);
+    const float sign = random.oneIn(2) ? 1 : -1;
+    for (size_t c = 0; c < width; c++) p.query[t * width + c] = sign * p.rows[row * width + c];
+  }
+}
+
 Problem makeProblem(Random& random) {
   Problem p;
   const bool isMemoryPlus = random.oneIn(4);
   p.hasCores = !isMemoryPlus;
   p.shape = {random.between(1, 3), random.oneIn(4) ? random.between(200, 700) : random.between(1, 120),
-             random.oneIn(3) ? random.between(1, 8) : random.between(1, 70), isMemoryPlus ? 1 : random.between(1, 4)};
+             random.oneIn(3) ? random.between(1, 8) : random.oneIn(4) ? random.between(97, 260) : random.between(1, 70), isMemoryPlus ? 1 : random.between(1, 4)};
   p.tokenCount = random.oneIn(5) ? random.between(10, 40) : random.between(0, 6);
   p.groupCount = random.between(1, 2);
   p.k = std::min(p.shape.keyCount, random.oneIn(5) ? random.between(30, 70) : random.between(1, 20));
@@ -168,6 +182,7 @@ Problem makeProblem(Random& random) {
     if (random.oneIn(12))
       for (size_t c = 0; c < p.shape.width; c++) q[c] = std::ldexp(q[c], static_cast<int>(random.between(0, 250)) - 130);
   }
+  if (random.oneIn(6)) fillOneLane(random, p);
   if (random.oneIn(40) && !p.query.empty())
     p.query[random.below(p.query.size())] = random.oneIn(2) ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
   if (p.hasCores) {
