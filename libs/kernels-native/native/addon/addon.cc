@@ -7,6 +7,7 @@ namespace ultramem {
 
 void registerDense(napi_env env, napi_value exports);
 void registerMerging(napi_env env, napi_value exports);
+void registerPacking(napi_env env, napi_value exports);
 void registerPooling(napi_env env, napi_value exports);
 void registerSelection(napi_env env, napi_value exports);
 
@@ -55,6 +56,7 @@ napi_value initialise(napi_env env, napi_value exports) noexcept {
     exportMethod<stopEngine>(env, exports, "stopEngine");
     registerDense(env, exports);
     registerMerging(env, exports);
+    registerPacking(env, exports);
     registerPooling(env, exports);
     registerSelection(env, exports);
   } catch (const std::exception& error) {

@@ -195,6 +195,10 @@ function validCalls(addon, engine) {
         f32(3 * 16),
       ],
     ],
+    ['packVectors', () => [engine, f32(3 * 70), 70, 0, new Uint8Array(3 * 140)]],
+    ['packVectors', () => [engine, f32(3 * 70), 70, 1, new Uint8Array(3 * 74)]],
+    ['unpackVectors', () => [engine, new Uint8Array(3 * 140), 70, 0, f32(3 * 70)]],
+    ['unpackVectors', () => [engine, new Uint8Array(3 * 74).fill(90), 70, 1, f32(3 * 70)]],
     ['dotValues', () => [engine, table, ...entries(), f32(3 * 16), f64(5)]],
     [
       'mergePartials',
