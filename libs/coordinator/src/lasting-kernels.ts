@@ -60,6 +60,8 @@ export function lastingKernels({ kernels: first, reopenKernels, clock, onEvent }
       ),
     dotRows: (table, request) => run((kernels) => kernels.dotRows(tableOf(table), request)),
     mergePartials: (...all) => run((kernels) => kernels.mergePartials(...all)),
+    packVectors: (...all) => run((kernels) => kernels.packVectors(...all)),
+    unpackVectors: (...all) => run((kernels) => kernels.unpackVectors(...all)),
     close: () => device.close(),
   };
 }

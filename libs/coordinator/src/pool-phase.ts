@@ -1,6 +1,6 @@
 import type { LookupRequest } from '@ultramem/inference';
 import { present } from '@ultramem/invariant';
-import { gateWeights, type Kernels, type PooledPart, unpackVectors } from '@ultramem/kernels';
+import { gateWeights, type Kernels, type PooledPart } from '@ultramem/kernels';
 import { type AnswerTo, codedError } from '@ultramem/protocol';
 import type { CancelSignal } from '@ultramem/transport';
 import { type MemoryGeometry, rangeLength, type Selection, type ValueAddresses } from '@ultramem/ultramem';
@@ -12,6 +12,7 @@ import { askShard, misfit, type ShardLink } from './shard-link.ts';
 
 /** One lookup's pooling: what all its requests share. */
 interface Pooling {
+  kernels: Kernels;
   call: LookupCall;
   request: LookupRequest;
   geometry: MemoryGeometry;
@@ -43,7 +44,7 @@ export async function poolOnWorkers(
   const isGated = preWidth > 0;
   const gatedByOwners =
     isGated && table.links.every(({ slice }) => rangeLength(slice.preColumns) === preWidth);
-  const pooling: Pooling = { call, request, geometry, gatedByOwners };
+  const pooling: Pooling = { kernels, call, request, geometry, gatedByOwners };
   let gatedMs = routedMs;
   const parts = await fanOut(
     groups.map((group) => async (signal) => {
@@ -66,7 +67,7 @@ export async function poolOnWorkers(
 
 /** What each column range of one row group pooled. */
 function poolGroup(
-  { call, request, geometry, gatedByOwners }: Pooling,
+  { kernels, call, request, geometry, gatedByOwners }: Pooling,
   { shards, token, entryStart, slot, block }: RoutedEntries,
   weight: Float32Array,
   signal: CancelSignal,
@@ -94,7 +95,7 @@ function poolGroup(
     } as const;
     const answer = await askShard(link, body, call, within);
     const width = rangeLength(columns);
-    const pooled = decoded(link, answer, token.length * geometry.poolBlocks * width, width);
+    const pooled = await decoded(kernels, link, answer, token.length * geometry.poolBlocks * width, width);
     const sentBytes =
       entryStart.byteLength + slot.byteLength + block.byteLength + weight.byteLength + preQuery.byteLength;
     const receivedBytes = answer.pooled.byteLength + answer.packed.byteLength;
@@ -112,18 +113,20 @@ function poolGroup(
 }
 
 /** The `count` pooled numbers of an answer, whatever they travelled as. */
-function decoded(
+async function decoded(
+  kernels: Kernels,
   link: ShardLink,
   { encoding, pooled, packed }: AnswerTo<'pool'>,
   count: number,
   width: number,
-): Float32Array {
+): Promise<Float32Array> {
   if (encoding === 'f32') {
     if (pooled.length !== count) throw misfit(link, 'pool', pooled.length, count);
     return pooled;
   }
-  const values = unpackVectors(packed, count, width, encoding);
-  if (encoding !== link.pooledAs || values === null)
+  const values =
+    encoding === link.pooledAs ? await kernels.unpackVectors(packed, count, width, encoding) : null;
+  if (values === null)
     throw codedError(
       'UNEXPECTED_MESSAGE',
       `worker ${link.workerId} answered pool with ${packed.length} bytes of ${encoding}; expected ${count} numbers in ${link.pooledAs}; run the same release everywhere`,

@@ -1,5 +1,5 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
-import { createReferenceKernels, loadMemoryTables, type MemoryTables, packVectors } from '@ultramem/kernels';
+import { createReferenceKernels, type Kernels, loadMemoryTables, type MemoryTables } from '@ultramem/kernels';
 import type { MessageOfKind, PooledEncoding, Request } from '@ultramem/protocol';
 import type { AnswerBody } from '@ultramem/transport';
 import { queryGroupOfHead, rangeLength } from '@ultramem/ultramem';
@@ -53,22 +53,24 @@ export function honestShard(checkpoint: Checkpoint): (request: Request) => Promi
           dots: await kernels.dotRows(held(request.layer).pre ?? missing('pre-values'), request),
         };
       case 'pool':
-        return pooledAs(request.encoding, await pool(request), held(request.layer));
+        return pooledAs(kernels, request.encoding, await pool(request), held(request.layer));
       default:
         return missing(`an answer to ${request.kind}`);
     }
   };
 }
 
-function pooledAs(
+async function pooledAs(
+  kernels: Kernels,
   encoding: PooledEncoding,
   pooled: Float32Array,
   { values }: MemoryTables['layers'][number],
-): AnswerBody {
+): Promise<AnswerBody> {
   const answer = { kind: 'pooled', computeMs: 0, encoding } as const;
   if (encoding === 'f32') return { ...answer, pooled, packed: new Uint8Array(0) };
   const width = rangeLength(values?.columns ?? missing('values'));
-  const packed = packVectors(pooled, width, encoding) ?? missing('a place for what is not finite');
+  const packed =
+    (await kernels.packVectors(pooled, width, encoding)) ?? missing('a place for what is not finite');
   return { ...answer, pooled: new Float32Array(0), packed };
 }
 

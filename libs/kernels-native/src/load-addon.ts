@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { DenseAddon } from './dense.ts';
 import type { MergingAddon } from './merging.ts';
+import type { PackingAddon } from './packing.ts';
 import type { PoolingAddon } from './pooling.ts';
 import type { SelectionAddon } from './selection.ts';
 
@@ -18,7 +19,7 @@ export type Pending = Promise<void> | undefined;
 export type Engine = NativeHandle<'engine'>;
 
 /** What the addon exports (`native/addon/addon.cc`): each area of the contract declares its own part. */
-export interface Addon extends DenseAddon, MergingAddon, PoolingAddon, SelectionAddon {
+export interface Addon extends DenseAddon, MergingAddon, PackingAddon, PoolingAddon, SelectionAddon {
   /** Instruction set in use: `scalar`, `avx2`, `avx512` or `neon`. */
   readonly isa: string;
   /** Those this machine can run, the plainest first, as in `scalar avx2 avx512`. */

@@ -4,6 +4,7 @@ import type { Kernels } from '@ultramem/kernels';
 import { denseKernels } from './dense.ts';
 import { loadAddon } from './load-addon.ts';
 import { mergingKernels } from './merging.ts';
+import { packingKernels } from './packing.ts';
 import { poolingKernels } from './pooling.ts';
 import { selectionKernels } from './selection.ts';
 
@@ -27,6 +28,7 @@ export function createNativeKernels(options: { threads?: number; memoryBytes?: n
     ...selectionKernels(addon, engine),
     ...poolingKernels(addon, engine, options.memoryBytes ?? totalmem()),
     ...mergingKernels(addon, engine),
+    ...packingKernels(addon, engine),
     close: async () => {
       if (closed) return;
       closed = true;

@@ -46,6 +46,8 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
     pool: (values, request) => pool(binding, breathe, values, request),
     dotRows: (table, request) => dotRows(binding, breathe, table, request),
     mergePartials: reference.mergePartials,
+    packVectors: reference.packVectors,
+    unpackVectors: reference.unpackVectors,
     close: async () => {},
   };
 }

@@ -64,6 +64,8 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
     pool: (values, request) => run(() => pool(gpu, values, request)),
     dotRows: (table, request) => run(() => dotRows(gpu, table, request)),
     mergePartials: host.mergePartials,
+    packVectors: host.packVectors,
+    unpackVectors: host.unpackVectors,
     close: async () => device.destroy(),
   };
 }

@@ -6,6 +6,7 @@ import { dotCases } from './conformance/dot-cases.ts';
 import { gridCases } from './conformance/grid-cases.ts';
 import { matmulCases } from './conformance/matmul-cases.ts';
 import { mergeCases } from './conformance/merge-cases.ts';
+import { packCases } from './conformance/pack-cases.ts';
 import { poolCases } from './conformance/pool-cases.ts';
 import { poolRefusalCases, poolRuleCases } from './conformance/pool-rule-cases.ts';
 import { scoreCases, scoreRefusalCases, scoreRuleCases } from './conformance/score-cases.ts';
@@ -33,5 +34,6 @@ export function kernelConformance(): ConformanceCase[] {
     ...poolRefusalCases(),
     ...dotCases(),
     ...mergeCases(),
+    ...packCases(),
   ];
 }

@@ -31,7 +31,7 @@ export type {
 } from './kernels.ts';
 export { loadCollapse, loadMemoryTables, type MemoryPart, type MemoryTables } from './memory-tables.ts';
 export { memoryTensor } from './memory-tensor.ts';
-export { packVectors, unpackVectors } from './packed-vectors.ts';
+export { type PackedEncoding, packedBytes } from './packed-vectors.ts';
 export { assertPartials, type PooledPart, type PooledSize } from './pooled-part.ts';
 export { softmax } from './reference/attend.ts';
 export { loadKeys as loadReferenceKeys, ReferenceKeys, readNormalisedKeys } from './reference/load-keys.ts';

@@ -8,6 +8,7 @@ import type {
   ShuffleIndex,
   ValueAddresses,
 } from '@ultramem/ultramem';
+import type { PackedEncoding } from './packed-vectors.ts';
 import type { PooledPart, PooledSize } from './pooled-part.ts';
 
 /**
@@ -61,6 +62,20 @@ export interface Kernels {
    * even a +0 to a -0; a token that no part has gets zeros of either sign.
    */
   mergePartials(parts: readonly PooledPart[], size: PooledSize): Promise<Float32Array>;
+  /**
+   * Vectors `[.., width]` rounded for a slow link: to bf16, nearest and ties to even, each number off by at most 2^-8 of itself; or to rows
+   * of INT8_BLOCK64, halves upwards, each off by at most half a scale, 1/254 of its block's largest and a little.
+   *
+   * @returns a new array of `packedBytes`, or null where a number is not finite, for which int8 has no place
+   */
+  packVectors(values: Float32Array, width: number, encoding: PackedEncoding): Promise<Uint8Array | null>;
+  /** The `count` numbers `[.., width]` again, exactly as they were rounded, or null where the bytes are not that many; they may begin anywhere. */
+  unpackVectors(
+    bytes: Uint8Array,
+    count: number,
+    width: number,
+    encoding: PackedEncoding,
+  ): Promise<Float32Array | null>;
 
   /** Gives back what the backend itself holds: a device, threads. Its handles are released by then. */
   close(): Promise<void>;

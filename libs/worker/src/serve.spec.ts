@@ -1,6 +1,6 @@
 import { syntheticCheckpoint, V1_MODEL, V2_MODEL } from '@ultramem/checkpoint/synthetic';
 import { present } from '@ultramem/invariant';
-import { createReferenceKernels, packVectors } from '@ultramem/kernels';
+import { createReferenceKernels } from '@ultramem/kernels';
 import type { MessageOfKind } from '@ultramem/protocol';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadShard, type ResidentShard } from './resident-shard.ts';
@@ -101,7 +101,7 @@ describe('what fits is answered:', () => {
     const { pooled } = await servePool(whole, kernels, pooling);
     const answer = await servePool(whole, kernels, { ...pooling, encoding });
     expect(answer).toMatchObject({ encoding, pooled: new Float32Array(0) });
-    const packed = present(packVectors(pooled, 8, encoding), 'the numbers are finite');
+    const packed = present(await kernels.packVectors(pooled, 8, encoding), 'the numbers are finite');
     expect(answer.packed).toEqual(packed);
   });
 

@@ -1,5 +1,5 @@
 import { OperatingError } from '@ultramem/invariant';
-import { type Kernels, packVectors } from '@ultramem/kernels';
+import type { Kernels } from '@ultramem/kernels';
 import { codedError, MESSAGE_BYTES_MAX, type MessageOfKind, type PooledEncoding } from '@ultramem/protocol';
 import { queryGroupOfHead, rangeLength, SIDES } from '@ultramem/ultramem';
 import type { ResidentShard } from './resident-shard.ts';
@@ -98,16 +98,17 @@ export async function servePool(
     pre:
       gated && pre !== null ? { table: pre, query: message.preQuery, activation: message.activation } : null,
   });
-  return encoded(pooled, rangeLength(values.columns), message.encoding);
+  return encoded(kernels, pooled, rangeLength(values.columns), message.encoding);
 }
 
 /** Plain where nothing else was asked for, and where int8 has no place for a number. */
-function encoded(
+async function encoded(
+  kernels: Kernels,
   pooled: Float32Array,
   width: number,
   encoding: PooledEncoding,
-): Answer<MessageOfKind<'pooled'>> {
-  const packed = encoding === 'f32' ? null : packVectors(pooled, width, encoding);
+): Promise<Answer<MessageOfKind<'pooled'>>> {
+  const packed = encoding === 'f32' ? null : await kernels.packVectors(pooled, width, encoding);
   return packed === null
     ? { kind: 'pooled', encoding: 'f32', pooled, packed: new Uint8Array(0) }
     : { kind: 'pooled', encoding, pooled: new Float32Array(0), packed };

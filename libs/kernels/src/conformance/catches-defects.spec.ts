@@ -174,6 +174,43 @@ const DEFECTS: [string, string, Partial<Kernels>][] = [
     'mergePartials: -0 beside a part',
     { mergePartials: async (parts, size) => (await good.mergePartials(parts, size)).map((sum) => sum + 0) },
   ],
+  [
+    'bf16 of which the rest is cut off',
+    'packVectors: ties of bf16',
+    {
+      packVectors: (values, width, encoding) =>
+        good.packVectors(
+          new Float32Array(new Uint32Array(values.slice().buffer).map((word) => word & 0xffff0000).buffer),
+          width,
+          encoding,
+        ),
+    },
+  ],
+  [
+    'ties to even',
+    'packVectors: ties of int8 to int8',
+    {
+      // 2.4 goes to 2, where a tie to even goes too.
+      packVectors: (values, width, encoding) =>
+        good.packVectors(
+          values.map((value) => (value === 2.5 ? 2.4 : value)),
+          width,
+          encoding,
+        ),
+    },
+  ],
+  [
+    'blocks that go on in the next row',
+    'packVectors: 5 rows of 65 to int8',
+    { packVectors: (values, _, encoding) => good.packVectors(values, values.length, encoding) },
+  ],
+  [
+    'numbers of int8 without their sign',
+    'unpackVectors: any bytes of int8',
+    {
+      unpackVectors: async (...args) => (await good.unpackVectors(...args))?.map(Math.abs) ?? null,
+    },
+  ],
 ];
 
 it.each(DEFECTS)('%s fails "%s"', async (_, caseName, defect) => {

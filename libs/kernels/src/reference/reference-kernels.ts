@@ -8,6 +8,7 @@ import { loadMatrix } from './load-matrix.ts';
 import { loadValues } from './load-values.ts';
 import { matmul } from './matmul.ts';
 import { mergePartials } from './merge-partials.ts';
+import { packVectors, unpackVectors } from './pack-vectors.ts';
 import { pool } from './pool.ts';
 import { scoreKeys } from './score-keys.ts';
 import { gridRequest, selectGrid } from './select-grid.ts';
@@ -37,6 +38,8 @@ export function createReferenceKernels(breathe: (() => Promise<void>) | null = n
     pool: (values, request) => pool(turns, values, request),
     dotRows: async (table, request) => dotRows(table, request),
     mergePartials: async (parts, size) => mergePartials(parts, size),
+    packVectors: async (values, width, encoding) => packVectors(values, width, encoding),
+    unpackVectors: async (bytes, count, width, encoding) => unpackVectors(bytes, count, width, encoding),
     close: async () => {},
   };
 }

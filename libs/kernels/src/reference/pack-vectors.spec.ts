@@ -1,7 +1,7 @@
 import { int8RowBytes } from '@ultramem/ultramem';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { packVectors, unpackVectors } from './packed-vectors.ts';
+import { packVectors, unpackVectors } from './pack-vectors.ts';
 
 const vectors = fc
   .tuple(fc.integer({ min: 1, max: 150 }), fc.integer({ min: 0, max: 4 }))
