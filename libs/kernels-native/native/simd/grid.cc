@@ -29,15 +29,20 @@ ULTRAMEM_INLINE Row<RANK> rowAt(const Grid& grid, size_t row) {
   return at;
 }
 
-// Scores of the columns b .. of a row. Without a known rank what a row has in common is loaded again.
+// Scores of the columns b .. of a row. Without a known rank what a row has in common is loaded again. Of rank 2, which only cores have,
+// the last columns alone can be padding and need their start.
 template <int RANK>
 ULTRAMEM_INLINE Vec scoresOf(const Grid& grid, const Row<RANK>& at, size_t row, size_t b) {
+  const float* column = grid.column + b;
+  if constexpr (RANK == 2) {
+    const Vec first = b + 16 < grid.stride ? mul(at.bent[0], load(column)) : fma(at.bent[0], load(column), load(grid.start + b));
+    return fma(at.bent[1], load(column + grid.stride), first);
+  }
   Vec score = load(grid.start + b);
   if constexpr (RANK < 0) {
-    for (size_t s = 0; s < grid.rank; s++)
-      score = fma(splat(grid.bent[s * grid.stride + row]), load(grid.column + s * grid.stride + b), score);
+    for (size_t s = 0; s < grid.rank; s++) score = fma(splat(grid.bent[s * grid.stride + row]), load(column + s * grid.stride), score);
   } else {
-    for (int s = 0; s < RANK; s++) score = fma(at.bent[s], load(grid.column + s * grid.stride + b), score);
+    for (int s = 0; s < RANK; s++) score = fma(at.bent[s], load(column + s * grid.stride), score);
   }
   return score;
 }

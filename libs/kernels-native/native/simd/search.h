@@ -109,6 +109,6 @@ ULTRAMEM_INLINE size_t groupVectors(size_t vectors, size_t k) {
   return groups < vectors ? groups : vectors;
 }
 
-ULTRAMEM_INLINE size_t slackOf(size_t k) { return k / 32 + 1; }
+ULTRAMEM_INLINE size_t slackOf(size_t k) { return k / 16 + 1; }
 
 }  // namespace ultramem::ULTRAMEM_ISA
