@@ -7,7 +7,7 @@ namespace ultramem {
 namespace {
 
 // Entries of the shuffle lie anywhere in megabytes: as many are fetched ahead as the memory's latency takes.
-constexpr size_t AHEAD = 32;
+constexpr size_t AHEAD = 64;
 constexpr size_t PART_ENTRIES = 2048;
 
 bool addressPart(const AddressTask& task, size_t begin, size_t end) {
