@@ -80,6 +80,7 @@ void SelectBlock::walk(std::vector<Run>& runs, const uint32_t* keys, size_t keyB
   for (size_t limit = step;; limit += step) {
     for (Run& run : runs) {
       const size_t begin = run.at;
+      if (limit >= shape_.keyCount) run.at = run.end;
       while (run.at < run.end && keys[run.at] < limit) run.at++;
       if (run.at > begin) visit(run.token, begin, run.at);
     }
@@ -162,7 +163,6 @@ void SelectBlock::scoreInWords(size_t at, std::vector<Run>& runs) {
   walk(runs, keys_.data(), shape_.wordStride() * sizeof(int16_t), [&](size_t token, size_t begin, size_t end) {
     const PreparedQuery& query = side.prepared[token];
     const uint32_t* keys = keys_.data() + begin;
-    counts.wordScores += end - begin;
     score_->dotWords(list.folded, shape_.wordStride(), keys, end - begin, side.words.data() + token * shape_.wordStride(), sums_.data());
     select_->boundScores(&list.foldedBounds->scale, keys, sums_.data(), end - begin, query.scale16, query.norm, query.residual16,
                          lower_.data() + begin, upper_.data() + begin);
@@ -185,7 +185,6 @@ void SelectBlock::chooseKeys(size_t at, size_t token) {
   const size_t start = start_[token];
   const size_t count = count_[token];
   const size_t sure = sureCount_[token];
-  counts.lists++;
   std::copy_n(lower_.data() + start, count, copy_.data());
   const float limit = select_->kthLargest(copy_.data(), count, k_, 0, limit_[token]);
   const size_t first = select_->keep(entriesAt(start), sure, limit, entriesAt(start));
@@ -219,7 +218,6 @@ void SelectBlock::settle(size_t at, size_t token, size_t count, float reached) {
       rows_.push_back(static_cast<uint32_t>(i));
     }
   const size_t certain = count - rows_.size();
-  counts.ambiguous += rows_.size();
   std::vector<uint32_t>& ambiguous = rows_;
   pairs_.resize(std::max(pairs_.size(), ambiguous.size()));
   exact_.resize(std::max(exact_.size(), ambiguous.size() * shape_.rank));
@@ -304,7 +302,6 @@ void SelectBlock::boundRefinedOf(Side& side, const PackedList& list, size_t toke
 void SelectBlock::exactKeysOf(size_t at, size_t token, uint32_t* keys, float* refined) {
   const PackedList& list = packed_->lists[listOf(at)];
   const size_t rank = shape_.rank;
-  counts.exactLists++;
   pairs_.resize(std::max(pairs_.size(), shape_.keyCount));
   exact_.resize(std::max(exact_.size(), shape_.keyCount * rank));
   collapsed_.resize(shape_.keyCount);
@@ -379,7 +376,6 @@ void SelectBlock::refineNeeded(size_t at) {
     pairs_[place] = {key, entry.token};
     rows_[place] = entry.key;
   }
-  counts.exactKeys += count;
   score_->dotExact(table_->rows(listOf(at)), shape_.rowStride(), rank, pairs_.data(), count, side.query.data(), exact_.data());
   for (size_t i = 0; i < count; i++)
     for (size_t r = 0; r < rank; r++) side.exact[rows_[i] * rank + r] = exact_[i * rank + r];
@@ -419,7 +415,6 @@ void SelectBlock::writeWinners(const GridShape& shape, const Winners& into) {
     sides_[side].needed.resize(neededCount[side]);
     refineNeeded(side);
   }
-  counts.cells += cells_.size();
   for (size_t t = 0; t < tokenCount_; t++) {
     const size_t count = cellStart_[t + 1] - cellStart_[t];
     if (count == 0) {

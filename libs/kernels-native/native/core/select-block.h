@@ -29,8 +29,6 @@ class SelectBlock {
   // After both sides' `boundRefined`: the winners.
   void writeWinners(const GridShape& shape, const Winners& into);
 
-  SelectionCounts counts;
-
  private:
   // Entries `at .. end - 1` of one token's ascending keys.
   struct Run {

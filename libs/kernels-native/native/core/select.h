@@ -39,14 +39,4 @@ void selectGrid(const GridShape& shape, const GridTask& task, const Winners& int
 double scoreNs(const KeyTable& keys, const ScoreTask& task);
 double gridNs(const GridShape& shape, size_t tokenCount);
 
-// How much work the last selections of one block took, for measurements and tests.
-struct SelectionCounts {
-  uint64_t lists = 0;        // tokens times heads times sides
-  uint64_t wordScores = 0;   // keys scored in 16 bits
-  uint64_t ambiguous = 0;    // keys scored exactly to tell who belongs to the k best
-  uint64_t exactKeys = 0;    // keys scored exactly for the result
-  uint64_t cells = 0;        // cells evaluated exactly
-  uint64_t exactLists = 0;   // lists without bounds, scored exactly as a whole
-};
-
 }  // namespace ultramem
