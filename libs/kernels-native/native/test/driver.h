@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/isa.h"
+#include "core/workers.h"
 
 namespace ultramem::test {
 
@@ -71,6 +72,16 @@ inline void answerIsas(int argc, char** argv) {
   if (argc < 2 || std::strcmp(argv[1], "--isas") != 0) return;
   std::printf("%s\n", availableIsas());
   std::exit(0);
+}
+
+// Calls check(random, workers) again and again, with one lane and with three in turn, and says how often.
+template <class Check>
+void inRounds(int rounds, const Check& check) {
+  Random random(1);
+  Workers alone(1);
+  Workers three(3);
+  for (int round = 0; round < rounds; round++) check(random, round % 2 == 0 ? alone : three);
+  std::printf("%d rounds", rounds);
 }
 
 }  // namespace ultramem::test

@@ -88,15 +88,9 @@ void checkWildTokens(Random& random, Batch& batch, Workers& workers) {
 
 int main(int argc, char** argv) {
   answerIsas(argc, argv);
-  Random random(1);
-  Workers alone(1);
-  Workers three(3);
-  constexpr int ROUNDS = 600;
-  for (int round = 0; round < ROUNDS; round++) {
-    Workers& workers = round % 2 == 0 ? alone : three;
+  inRounds(600, [](Random& random, Workers& workers) {
     Batch batch = makeBatch(random);
     checkSums(batch, workers);
     checkWildTokens(random, batch, workers);
-  }
-  std::printf("%d rounds", ROUNDS);
+  });
 }

@@ -141,18 +141,12 @@ void checkNotFinite(Random& random, Batch& batch, Workers& workers) {
 
 int main(int argc, char** argv) {
   answerIsas(argc, argv);
-  Random random(1);
-  Workers alone(1);
-  Workers three(3);
-  constexpr int ROUNDS = 1000;
-  for (int round = 0; round < ROUNDS; round++) {
-    Workers& workers = round % 2 == 0 ? alone : three;
+  inRounds(1000, [](Random& random, Workers& workers) {
     Batch batch = makeBatch(random);
     checkPacked(batch, workers);
     checkUnpacked(batch, workers);
     for (size_t i = 0; i < batch.bytes.size(); i++) batch.bytes[i] = static_cast<uint8_t>(random.below(256));
     checkUnpacked(batch, workers);
     checkNotFinite(random, batch, workers);
-  }
-  std::printf("%d rounds", ROUNDS);
+  });
 }

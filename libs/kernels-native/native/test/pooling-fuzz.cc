@@ -306,17 +306,11 @@ void checkForeignSignal() {
 
 int main(int argc, char** argv) {
   answerIsas(argc, argv);
-  Random random(1);
-  Workers alone(1);
-  Workers three(3);
-  constexpr int ROUNDS = 400;
-  for (int round = 0; round < ROUNDS; round++) {
-    Workers& workers = round % 2 == 0 ? alone : three;
+  checkFiles();
+  checkForeignSignal();
+  inRounds(400, [](Random& random, Workers& workers) {
     checkPool(random, workers);
     checkDots(random, workers);
     checkRefusals(random);
-  }
-  checkFiles();
-  checkForeignSignal();
-  std::printf("%d rounds", ROUNDS);
+  });
 }
