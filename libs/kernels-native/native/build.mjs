@@ -1,4 +1,4 @@
-// Compiles native/{core,simd,addon} into build/ultramem.node with a C++ compiler and nothing else. It never fails the build of the
+// Compiles native/{addon,amx,core,simd} into build/ultramem.node with a C++ compiler and nothing else. It never fails the build of the
 // repository: what went wrong is one line here and in build/status.json, and the TypeScript side then says so.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -50,6 +50,11 @@ export const ISA_FLAGS =
       ? { scalar: [], neon: [] }
       : { scalar: [] };
 
+/** What amx/ needs beside ISA_FLAGS.avx512; there is nothing of it on other processors. */
+const AMX_FLAGS = ['-mamx-tile', '-mamx-int8', '-mamx-bf16'];
+/** Folders of every source that needs no header of Node. */
+export const PLAIN_FOLDERS = ['amx', 'core', 'simd'];
+
 /** The C++ compiler of CXX or the PATH with its version line, or null. */
 export function findCompiler() {
   const names = process.env.CXX ? [process.env.CXX] : ['g++', 'clang++', 'c++'];
@@ -60,7 +65,7 @@ export function findCompiler() {
   return null;
 }
 
-/** Source files of `folders` as `{source, flags, name}`; those in simd once per instruction set. */
+/** Source files of `folders` as `{source, flags, name}`; those in simd once per instruction set, those in amx for x86 alone. */
 export function translationUnits(folders) {
   return folders.flatMap((folder) =>
     readdirSync(join(nativeRoot, folder))
@@ -69,12 +74,15 @@ export function translationUnits(folders) {
       .flatMap((name) => {
         const source = join(nativeRoot, folder, name);
         const stem = `${folder}-${name.slice(0, -3)}`;
-        if (folder !== 'simd') return [{ source, flags: [], name: stem }];
-        return Object.entries(ISA_FLAGS).map(([isa, flags]) => ({
-          source,
-          flags: [...flags, `-DULTRAMEM_ISA=${isa}`, `-DULTRAMEM_ISA_${isa.toUpperCase()}`],
-          name: `${stem}.${isa}`,
-        }));
+        if (folder === 'amx') return process.arch === 'x64' ? [unitFor('amx', 'avx512', AMX_FLAGS)] : [];
+        if (folder === 'simd') return Object.keys(ISA_FLAGS).map((isa) => unitFor(isa, isa, []));
+        return [{ source, flags: [], name: stem }];
+
+        // Code of `namespace`, written with the vectors of `isa`.
+        function unitFor(namespace, isa, more) {
+          const names = [`-DULTRAMEM_ISA=${namespace}`, `-DULTRAMEM_ISA_${isa.toUpperCase()}`];
+          return { source, flags: [...ISA_FLAGS[isa], ...more, ...names], name: `${stem}.${namespace}` };
+        }
       }),
   );
 }
@@ -117,7 +125,7 @@ export async function compileUnits(compiler, units, flags, objectRoot) {
 /** Hash of every source the addon is made of; `load-addon.ts` computes the same. */
 function hashSources() {
   const hash = createHash('sha256');
-  for (const folder of ['addon', 'core', 'simd'])
+  for (const folder of ['addon', ...PLAIN_FOLDERS])
     for (const name of readdirSync(join(nativeRoot, folder)).sort())
       hash.update(`${folder}/${name}\n`).update(readFileSync(join(nativeRoot, folder, name)));
   return hash.digest('hex');
@@ -198,7 +206,7 @@ async function build() {
     `-I${createRequire(import.meta.url)('node-api-headers').include_dir}`,
   ];
   const objectRoot = join(buildRoot, 'objects');
-  const units = translationUnits(['addon', 'core', 'simd']);
+  const units = translationUnits(['addon', ...PLAIN_FOLDERS]);
   const { objects, compiled, failure } = await compileUnits(compiler, units, flags, objectRoot);
   if (failure !== null) return { ...status, why: `compiling failed: ${failure}` };
   if (compiled > 0 || !existsSync(addonPath) || readStatus()?.sourcesHash !== sourcesHash) {

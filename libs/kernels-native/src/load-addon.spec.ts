@@ -10,7 +10,7 @@ const loaded = loadAddon();
 
 it('is loaded, or says why not and what to do', () => {
   const probe = probeNative();
-  if (probe.available) expect(probe.detail).toMatch(/^(scalar|avx2|avx512|neon), \d+ threads?$/);
+  if (probe.available) expect(probe.detail).toMatch(/^(scalar|avx2|avx512|amx|neon), \d+ threads?$/);
   else expect([probe.why, probe.remedy]).not.toContain('');
 });
 

@@ -20,7 +20,7 @@ export type Engine = NativeHandle<'engine'>;
 
 /** What the addon exports (`native/addon/addon.cc`): each area of the contract declares its own part. */
 export interface Addon extends DenseAddon, MergingAddon, PackingAddon, PoolingAddon, SelectionAddon {
-  /** Instruction set in use: `scalar`, `avx2`, `avx512` or `neon`. */
+  /** Instruction set in use: `scalar`, `avx2`, `avx512`, `amx` or `neon`. */
   readonly isa: string;
   /** Those this machine can run, the plainest first, as in `scalar avx2 avx512`. */
   readonly isas: string;
@@ -77,7 +77,7 @@ function readStatus(): BuildStatus | null {
 /** As `hashSources` of `native/build.mjs`, which a test holds it against. */
 export function hashSources(): string {
   const hash = createHash('sha256');
-  for (const folder of ['addon', 'core', 'simd'])
+  for (const folder of ['addon', 'amx', 'core', 'simd'])
     for (const name of readdirSync(new URL(folder, nativeRoot)).sort())
       hash.update(`${folder}/${name}\n`).update(readFileSync(new URL(`${folder}/${name}`, nativeRoot)));
   return hash.digest('hex');

@@ -3,6 +3,10 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <cstdlib>
 #include <stdexcept>
@@ -20,6 +24,19 @@ bool hasF16cAndLzcnt() {
   const bool lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
   return f16c && lzcnt;
 }
+
+// Bytes and bf16 in tiles, and the system's leave to use their registers, which a process must ask for once.
+bool hasTiles() {
+#if defined(__linux__)
+  unsigned a, b, c, d;
+  constexpr unsigned BF16 = 1u << 22, TILES = 1u << 24, INT8 = 1u << 25;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (BF16 | TILES | INT8)) != (BF16 | TILES | INT8)) return false;
+  constexpr long ASK_FOR_STATE = 0x1023, TILE_DATA = 18;
+  return syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_DATA) == 0;
+#else
+  return false;
+#endif
+}
 #endif
 
 // The plainest first, the best last.
@@ -35,6 +52,7 @@ std::vector<Isa> runnable() {
                       __builtin_cpu_supports("avx512vnni");
   if (avx2) sets.push_back(Isa::avx2);
   if (avx512) sets.push_back(Isa::avx512);
+  if (avx512 && hasTiles()) sets.push_back(Isa::amx);
 #elif defined(__aarch64__)
   sets.push_back(Isa::neon);
 #endif
@@ -64,6 +82,7 @@ const char* isaName(Isa isa) {
     case Isa::scalar: return "scalar";
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
+    case Isa::amx: return "amx";
     case Isa::neon: return "neon";
   }
   return "unknown";

@@ -4,7 +4,8 @@ namespace ultramem {
 
 // The instruction set of this process: the best the machine has, or a lower one that the environment variable ULTRAMEM_ISA names.
 // Throws std::runtime_error at its first call when ULTRAMEM_ISA names one that the machine lacks.
-enum class Isa { scalar, avx2, avx512, neon };
+// `amx` is avx512 with matrix units beside it: simd/ runs as for avx512, and what core finds in amx/ replaces some of it.
+enum class Isa { scalar, avx2, avx512, amx, neon };
 Isa isa();
 const char* isaName(Isa isa);
 // Every set this machine can run, the plainest first, in the form "scalar avx2 avx512".
@@ -28,7 +29,7 @@ const char* availableIsas();
   extern const Type name;           \
   }
 #define ULTRAMEM_PICK(name)                                  \
-  (::ultramem::isa() == ::ultramem::Isa::avx512 ? avx512::name \
+  (::ultramem::isa() >= ::ultramem::Isa::avx512 ? avx512::name \
    : ::ultramem::isa() == ::ultramem::Isa::avx2 ? avx2::name   \
                                                 : scalar::name)
 #elif defined(__aarch64__)

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compileUnits, findCompiler, run, translationUnits } from '../build.mjs';
+import { compileUnits, findCompiler, PLAIN_FOLDERS, run, translationUnits } from '../build.mjs';
 import { buildRoot, fail, flagsWith, MEMORY, NO_COMPILER, objectRoot } from './sanitized.mjs';
 
 const ROUNDS = 6000;
@@ -19,7 +19,7 @@ async function buildAndRun() {
   if (compiler === null) fail(NO_COMPILER);
   const headers = createRequire(import.meta.url)('node-api-headers').include_dir;
   const ofAddon = ({ source, name }) => ({ source, name, flags: ['-DNAPI_VERSION=8', `-I${headers}`] });
-  const units = [...translationUnits(['addon']).map(ofAddon), ...translationUnits(['core', 'simd'])];
+  const units = [...translationUnits(['addon']).map(ofAddon), ...translationUnits(PLAIN_FOLDERS)];
   const { objects, failure } = await compileUnits(compiler, units, flagsWith(MEMORY), objectRoot);
   if (failure !== null) fail(`the addon does not compile: ${failure}`);
   const linked = await run(compiler.command, [...MEMORY, '-shared', '-pthread', ...objects, '-o', addonPath]);

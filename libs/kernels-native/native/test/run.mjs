@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compileUnits, findCompiler, run, translationUnits, withIncludes } from '../build.mjs';
+import { compileUnits, findCompiler, PLAIN_FOLDERS, run, translationUnits, withIncludes } from '../build.mjs';
 import { buildRoot, fail, flagsWith, MEMORY, NO_COMPILER, objectRoot, RACE } from './sanitized.mjs';
 
 const testRoot = fileURLToPath(new URL('.', import.meta.url));
@@ -51,7 +51,7 @@ async function buildAndRun(name) {
 /** Units whose headers the driver or another needed unit includes: a.cc belongs to a.h. */
 function neededUnits(driver) {
   const needed = withIncludes(driver, new Set());
-  const units = translationUnits(['core', 'simd']);
+  const units = translationUnits(PLAIN_FOLDERS);
   for (let before = 0; needed.size > before; ) {
     before = needed.size;
     for (const { source } of units) if (needed.has(source.replace(/cc$/, 'h'))) withIncludes(source, needed);
