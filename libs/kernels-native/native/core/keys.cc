@@ -9,7 +9,7 @@ namespace ultramem {
 namespace {
 
 constexpr int BYTE_MAX = 127;
-constexpr int WORD_MAX = 32767;
+constexpr int WORD_MAX = amx::SPLIT_MAX;
 // Products of whole numbers are added in LANES sums, that of column c in lane c / 2 % LANES. Of two rows whose lanes have norms of at
 // most this, every lane's sum is below 2^31, and so is every part of it (Cauchy-Schwarz); rounding to whole numbers adds at most
 // sqrt(width / LANES) / 2 to such a norm.
@@ -31,7 +31,8 @@ float roundedUp(double x) {
 
 // Where the parts of one list begin inside the packed memory, in bytes.
 struct Layout {
-  size_t panels, scales, residuals, norms, folded, foldedBounds, others, otherBounds, end;
+  size_t panels, scales, residuals, norms, folded, foldedBounds, others, otherBounds;
+  size_t split, splitScales, splitResiduals, splitNorms, end;
 };
 
 Layout layoutOf(const KeyShape& shape) {
@@ -51,6 +52,12 @@ Layout layoutOf(const KeyShape& shape) {
   layout.foldedBounds = take(shape.keyCount * sizeof(RowBound));
   layout.others = take(otherCount * shape.wordStride() * sizeof(int16_t));
   layout.otherBounds = take(otherCount * sizeof(RowBound));
+  if (shape.isSplit()) {
+    layout.split = take(shape.paddedKeyCount() * amx::splitBytes(shape.width));
+    layout.splitScales = take(shape.paddedKeyCount() * sizeof(float));
+    layout.splitResiduals = take(roundUp(shape.panelCount(), 16) * sizeof(float));
+    layout.splitNorms = take(roundUp(shape.panelCount(), 16) * sizeof(float));
+  }
   layout.end = at;
   return layout;
 }
@@ -79,7 +86,8 @@ double laneNormOf(const double* x, size_t width) {
 // 2. Whole numbers. With y = scale w, x = y + d, and q = p + e where p are the query's whole numbers times its scale:
 //    q x - p y = q d + e y, at most |q| |d| + |e| |y|. d is measured here in f64, from an x whose own error is below 2^-48 N.
 // 3. Evaluation. p y is the sum of 16 exact integers below 2^31, whose magnitudes together are at most |p| |y|. They are rounded to f32
-//    and added in pairs (5 times 2^-24 |p| |y|), or added exactly and rounded, and multiplied by two scales (2^-24 each); the bound is
+//    and added in pairs (5 times 2^-24 |p| |y|), or added exactly and rounded, and multiplied by two scales (2^-24 each). Of split
+//    words it is 65536 h + (256 m + l) with h, m and l exact in f32: two roundings, of p y and of less than half of |p| |y|. The bound is
 //    added or subtracted in f32 (2^-24 of the sum), and up to 16 ranks are combined (2^-24 each). Together below 32 * 2^-24 (|p| |y| +
 //    bound) <= 2^-19 (|q| + |e|) |y| + 2^-19 bound. Products that are denormal err by at most 2^35 2^-150 = 2^-115 absolutely.
 //    Where a rank's score is derived from the folded one, partial sums are at most |q| N: 16 more roundings of 2^-24 |q| N.
@@ -129,6 +137,12 @@ class Packer {
     into.foldedBounds = at<RowBound>(list, layout_.foldedBounds);
     into.others = at<int16_t>(list, layout_.others);
     into.otherBounds = at<RowBound>(list, layout_.otherBounds);
+    if (shape_.isSplit()) {
+      into.split = at<int8_t>(list, layout_.split);
+      into.splitScales = at<float>(list, layout_.splitScales);
+      into.splitResiduals = at<float>(list, layout_.splitResiduals);
+      into.splitNorms = at<float>(list, layout_.splitNorms);
+    }
     double sum = 0;
     bool finite = true;
     for (size_t r = 0; r < shape_.rank; r++) {
@@ -162,9 +176,10 @@ class Packer {
       residual = std::max(residual, coarse.residual);
       norm = std::max(norm, coarse.norm);
       int16_t* words = at<int16_t>(list, layout_.folded) + key * shape_.wordStride();
-      at<RowBound>(list, layout_.foldedBounds)[key] =
-          quantise(folded.data(), shape_.width, magnitude, sum, WORD_MAX, LANE_NORM_MAX,
-                   [words](size_t c, int whole) { words[c] = static_cast<int16_t>(whole); });
+      const RowBound fine = quantise(folded.data(), shape_.width, magnitude, sum, WORD_MAX, LANE_NORM_MAX,
+                                     [words](size_t c, int whole) { words[c] = static_cast<int16_t>(whole); });
+      at<RowBound>(list, layout_.foldedBounds)[key] = fine;
+      if (shape_.isSplit()) split(list, key, words, fine);
       packOthers(list, key, other.data());
     }
     at<float>(list, layout_.residuals)[panel] = residual;
@@ -199,6 +214,21 @@ class Packer {
       magnitude += std::fabs(weight) * norm;
     }
     return magnitude <= NORM_MAX;
+  }
+
+  // Residuals and norms of a panel grow to the largest of its keys, which one thread packs.
+  void split(size_t list, size_t key, const int16_t* words, const RowBound& bound) const {
+    int8_t* tile = at<int8_t>(list, layout_.split) + key / amx::TILE * amx::TILE * amx::splitBytes(shape_.width);
+    for (size_t c = 0; c < shape_.width; c++) {
+      int8_t* byte = tile + amx::keyByte(key % amx::TILE, c);
+      byte[0] = static_cast<int8_t>((words[c] + 128) >> 8);
+      byte[amx::LOW] = static_cast<int8_t>(words[c]);
+    }
+    at<float>(list, layout_.splitScales)[key] = bound.scale;
+    float& residual = at<float>(list, layout_.splitResiduals)[key / PANEL_KEYS];
+    float& norm = at<float>(list, layout_.splitNorms)[key / PANEL_KEYS];
+    residual = std::max(residual, bound.residual);
+    norm = std::max(norm, bound.norm);
   }
 
   void packOthers(size_t list, size_t key, double* x) const {

@@ -6,6 +6,8 @@
 #include <mutex>
 #include <vector>
 
+#include "amx/score.h"
+#include "core/isa.h"
 #include "core/memory.h"
 #include "core/workers.h"
 
@@ -33,6 +35,8 @@ struct KeyShape {
   size_t paddedKeyCount() const { return panelCount() * PANEL_KEYS; }
   // Whole numbers from one 16-bit row to the next.
   size_t wordStride() const { return roundUp(width, 32); }
+  // Whether `PackedList::split` is there: matrix units multiply 16-bit numbers as fast as vector units those of 8 bits.
+  bool isSplit() const { return isa() == Isa::amx && width <= amx::WIDTH_MAX; }
 };
 
 // What is known about a row x of which only whole numbers w are kept, x ~ scale w: for every query q with its own whole numbers,
@@ -59,6 +63,11 @@ struct PackedList {
   const float* norms = nullptr;        // as residuals
   const int16_t* folded = nullptr;     // [keyCount, wordStride]
   const RowBound* foldedBounds = nullptr;  // [keyCount]
+  // With `KeyShape::isSplit`, `folded` again in tiles of keys (amx/score.h), with what its bounds hold laid out as for `panels`.
+  const int8_t* split = nullptr;
+  const float* splitScales = nullptr;
+  const float* splitResiduals = nullptr;
+  const float* splitNorms = nullptr;
   const int16_t* others = nullptr;     // [keyCount, rank - 1, wordStride], the ranks other than the derived one
   const RowBound* otherBounds = nullptr;   // [keyCount, rank - 1]
 };

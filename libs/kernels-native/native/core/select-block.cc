@@ -11,6 +11,8 @@ namespace {
 
 // Tokens whose 8-bit scores are made in one pass over the keys: as many as fill the registers of a tile.
 constexpr size_t TILE_TOKENS = 12;
+// Tokens whose 16-bit scores are made in one pass: keys are read twice from the nearest cache, scores stay in the next one.
+constexpr size_t SPLIT_TOKENS = 2 * amx::TILE;
 // Rows that are gathered by several tokens are visited in ranges of keys that stay in the second-level cache.
 constexpr size_t RANGE_BYTES = 512 * 1024;
 // Fewer tokens than this share too few rows.
@@ -40,7 +42,7 @@ void SelectBlock::begin(const KeyTable& keys, const PackedKeys& packed, const Sc
   const auto grow = [](auto& vector, size_t size) {
     if (vector.size() < size) vector.resize(size);
   };
-  grow(scores_, TILE_TOKENS * shape_.paddedKeyCount());
+  grow(scores_, (inTiles() ? SPLIT_TOKENS : TILE_TOKENS) * shape_.paddedKeyCount());
   grow(errors_, roundUp(shape_.panelCount(), 16));
   const size_t entries = tokenCount * shape_.keyCount + APPEND_SLACK;
   grow(keys_, entries);
@@ -60,6 +62,7 @@ void SelectBlock::begin(const KeyTable& keys, const PackedKeys& packed, const Sc
     grow(side.query, tokenCount * shape_.rowStride());
     grow(side.bytes, tokenCount * score_->queryBytes(shape_.quadCount()) + 64);
     grow(side.words, tokenCount * shape_.wordStride());
+    if (inTiles()) grow(side.split, roundUp(tokenCount, amx::TILE) * amx::splitBytes(shape_.width));
     grow(side.prepared, tokenCount);
     grow(side.keys, tokenCount * k_);
     grow(side.lower, tokenCount * k_);
@@ -104,7 +107,48 @@ void SelectBlock::findKeys(size_t at) {
   prepareQueries(at);
   if (packed_->lists[listOf(at)].exactOnly) return;
   start_[0] = 0;
-  scoreInBytes(at);
+  if (inTiles()) {
+    scoreInTiles(at);
+  } else {
+    scoreInBytes(at);
+    narrowInWords(at);
+  }
+  for (size_t t = 0; t < tokenCount_; t++)
+    if (bounded(at, t)) chooseKeys(at, t);
+}
+
+void SelectBlock::scoreInTiles(size_t at) {
+#if defined(__x86_64__)
+  Side& side = sides_[at];
+  const PackedList& list = packed_->lists[listOf(at)];
+  const size_t stride = shape_.paddedKeyCount();
+  const size_t splitBytes = amx::splitBytes(shape_.width);
+  for (size_t t = 0; t < tokenCount_; t++)
+    if (bounded(at, t))
+      amx::splitQuery(side.words.data() + t * shape_.wordStride(), shape_.width, t % amx::TILE,
+                      side.split.data() + t / amx::TILE * amx::TILE * splitBytes);
+  for (size_t first = 0; first < tokenCount_; first += SPLIT_TOKENS) {
+    const size_t count = std::min(tokenCount_ - first, SPLIT_TOKENS);
+    float scales[SPLIT_TOKENS];
+    for (size_t t = 0; t < count; t++) scales[t] = side.prepared[first + t].scale16;
+    amx::scoreTiles({list.split, list.splitScales, stride / amx::TILE, shape_.width, side.split.data() + first * splitBytes, scales, count,
+                     scores_.data()});
+    for (size_t t = 0; t < count; t++) {
+      float* scores = scores_.data() + t * stride;
+      const size_t token = first + t;
+      const size_t start = start_[token];
+      findSurvivors(at, token, scores, {list.splitResiduals, list.splitNorms, side.prepared[token].residual16});
+      if (bounded(at, token))
+        select_->boundPanels({scores, errors_.data(), shape_.panelCount()}, keys_.data() + start, count_[token], lower_.data() + start,
+                             upper_.data() + start);
+    }
+  }
+#else
+  (void)at;
+#endif
+}
+
+void SelectBlock::narrowInWords(size_t at) {
   std::vector<Run> runs;
   for (size_t t = 0; t < tokenCount_; t++)
     if (bounded(at, t)) runs.push_back({t, start_[t], start_[t] + sureCount_[t]});
@@ -116,8 +160,6 @@ void SelectBlock::findKeys(size_t at) {
     runs.push_back({t, start_[t] + sureCount_[t], start_[t] + count_[t]});
   }
   scoreInWords(at, runs);
-  for (size_t t = 0; t < tokenCount_; t++)
-    if (bounded(at, t)) chooseKeys(at, t);
 }
 
 void SelectBlock::scoreInBytes(size_t at) {
@@ -130,26 +172,23 @@ void SelectBlock::scoreInBytes(size_t at) {
     const size_t count = left == 16 ? 8 : std::min(left, TILE_TOKENS);
     score_->scorePanels({list.panels, list.scales, shape_.panelCount(), shape_.quadCount(), side.bytes.data() + first * bytes,
                          side.prepared.data() + first, count, scores_.data()});
-    for (size_t t = 0; t < count; t++) {
-      float* scores = scores_.data() + t * stride;
-      std::fill(scores + shape_.keyCount, scores + stride, -std::numeric_limits<float>::infinity());
-      survivorsOf(at, first + t, scores);
-    }
+    for (size_t t = 0; t < count; t++)
+      findSurvivors(at, first + t, scores_.data() + t * stride, {list.residuals, list.norms, side.prepared[first + t].residual8});
     first += count;
   }
 }
 
-void SelectBlock::survivorsOf(size_t at, size_t token, const float* scores) {
+void SelectBlock::findSurvivors(size_t at, size_t token, float* scores, const PanelErrors& errors) {
   const size_t start = start_[token];
   start_[token + 1] = start;
   if (!bounded(at, token)) return;
-  const PackedList& list = packed_->lists[listOf(at)];
-  const PreparedQuery& query = sides_[at].prepared[token];
-  const float largest =
-      select_->panelErrors(list.residuals, list.norms, query.norm, query.residual8, shape_.panelCount(), errors_.data());
+  std::fill(scores + shape_.keyCount, scores + shape_.paddedKeyCount(), -std::numeric_limits<float>::infinity());
+  const float largest = select_->panelErrors(errors.residuals, errors.norms, sides_[at].prepared[token].norm, errors.residual,
+                                             shape_.panelCount(), errors_.data());
   const BoundedScores bounds{scores, errors_.data(), shape_.panelCount()};
+  limit_[token] = select_->threshold(bounds, k_);
   Survivors found{keys_.data() + start, 0, doubtful_.data(), doubtfulUpper_.data(), 0};
-  select_->survivors(bounds, largest, select_->threshold(bounds, k_), k_, &found);
+  select_->survivors(bounds, largest, limit_[token], k_, &found);
   std::copy_n(found.doubtful, found.doubtfulCount, keys_.data() + start + found.sureCount);
   std::copy_n(found.upper, found.doubtfulCount, upper_.data() + start + found.sureCount);
   sureCount_[token] = found.sureCount;

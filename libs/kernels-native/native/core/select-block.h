@@ -12,8 +12,8 @@ namespace ultramem {
 
 // Some tokens and one head on their way through selection, and the memory for it, which is used again for the next block.
 //
-// For each side: all keys are scored in 8 bits; keys whose bounds reach the k-th largest lower bound are scored in 16 bits; the few
-// that then still stand between the k-th and the next are scored exactly. That gives the exact k best. Their other ranks are scored
+// For each side: all keys are scored in 8 bits; keys whose bounds reach the k-th largest lower bound are scored in 16 bits; where
+// there are matrix units, all are scored in 16 bits at once. The few that then still stand between the k-th and the next are scored exactly. That gives the exact k best. Their other ranks are scored
 // in 16 bits, which bounds every cell of the grid; the cells that may win are evaluated exactly, from exact scores of their rows and
 // columns alone. Tokens without bounds go through exact scores of everything.
 class SelectBlock {
@@ -36,10 +36,17 @@ class SelectBlock {
     size_t at;
     size_t end;
   };
+  // What bounds the errors of a token's scores: of each panel, and of the query.
+  struct PanelErrors {
+    const float* residuals;
+    const float* norms;
+    float residual;
+  };
   struct Side {
     std::vector<double> query;      // [tokens, rowStride]
     std::vector<uint8_t> bytes;     // [tokens, queryBytes]
     std::vector<int16_t> words;     // [tokens, wordStride]
+    std::vector<int8_t> split;      // [tokens, splitBytes] in tiles, where keys are split
     std::vector<PreparedQuery> prepared;
     std::vector<uint32_t> keys;     // [tokens, k]: chosen
     std::vector<float> lower;       // [tokens, k]: bounds of their collapsed scores
@@ -53,13 +60,20 @@ class SelectBlock {
     std::vector<KeyOfToken> needed; // entries of `exact` to compute; `key` is their place in `keys`
   };
 
+  // Below that, tiles are mostly empty and read twice the bytes.
+  static constexpr size_t TILE_TOKENS_MIN = 9;
+
   size_t listOf(size_t side) const { return head_ * SIDES + side; }
   bool bounded(size_t side, size_t token) const {
     return !packed_->lists[listOf(side)].exactOnly && sides_[side].prepared[token].bounded;
   }
   void prepareQueries(size_t side);
+  // Many tokens, and keys that matrix units can multiply.
+  bool inTiles() const { return shape_.isSplit() && tokenCount_ >= TILE_TOKENS_MIN; }
+  void scoreInTiles(size_t side);
   void scoreInBytes(size_t side);
-  void survivorsOf(size_t side, size_t token, const float* scores);
+  void narrowInWords(size_t side);
+  void findSurvivors(size_t side, size_t token, float* scores, const PanelErrors& errors);
   void scoreInWords(size_t side, std::vector<Run>& runs);
   void dropDoubtful(size_t token);
   void chooseKeys(size_t side, size_t token);

@@ -11,8 +11,10 @@
 namespace ultramem {
 namespace {
 
-// Tokens of a block: enough to share gathered rows, few enough that what lies between the stages stays in the cache.
-constexpr size_t BLOCK_TOKENS_MAX = 64;
+// Tokens of a block: as many as can share gathered rows, and at least some where a block's survivors would need much memory.
+constexpr size_t BLOCK_TOKENS_MAX = 256;
+constexpr size_t BLOCK_TOKENS_MIN = 64;
+constexpr size_t BLOCK_SURVIVORS_MAX = size_t{1} << 19;
 
 // Blocks of the calling thread's computations, one for each lane. They keep their memory.
 std::vector<std::unique_ptr<SelectBlock>>& blocksFor(size_t count) {
@@ -28,7 +30,8 @@ void forBlocks(const KeyTable& keys, const PackedKeys& packed, const ScoreTask& 
   const size_t headCount = keys.shape().headCount;
   if (task.tokenCount == 0) return;
   const size_t perHead = (workers.lanes() + headCount - 1) / headCount;
-  const size_t blockTokens = std::clamp<size_t>((task.tokenCount + perHead - 1) / perHead, 1, BLOCK_TOKENS_MAX);
+  const size_t most = std::clamp(BLOCK_SURVIVORS_MAX / keys.shape().keyCount, BLOCK_TOKENS_MIN, BLOCK_TOKENS_MAX);
+  const size_t blockTokens = std::clamp<size_t>((task.tokenCount + perHead - 1) / perHead, 1, most);
   const size_t blocks = (task.tokenCount + blockTokens - 1) / blockTokens;
   std::vector<std::unique_ptr<SelectBlock>>& memory = blocksFor(workers.lanes());
   workers.run(static_cast<uint32_t>(blocks * headCount), [&](uint32_t part, uint32_t lane) {

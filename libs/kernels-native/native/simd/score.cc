@@ -253,7 +253,7 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
   float tail[WIDTH];
   for (int i = 0; i < WIDTH; i++) tail[i] = whole + i < width ? q[whole + i] : 0.0f;
   Vec magnitude = abs(load(tail));
-  // Numbers of 8 bits: the largest becomes 127. Of 16 bits: neither the largest beyond 32767 nor the norm of a lane beyond 46000.
+  // Numbers of 8 bits: the largest becomes 127. Of 16 bits: neither the largest beyond 32639 (WORD_MAX in core/keys.cc) nor the norm of a lane beyond 46000.
   LaneSquares squares;
   squares.add(whole, load(tail));
   for (size_t c = 0; c < whole; c += WIDTH) {
@@ -267,7 +267,7 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
   if (!prepared->bounded) return;
   const float scale8 = largest / 127.0f;
   const float byNorm = normBound(squares.largestLane(), width / WIDTH, 0) / 46000.0f;
-  const float byLargest = largest / 32766.0f;
+  const float byLargest = largest / 32638.0f;
   const float scale16 = byNorm > byLargest ? byNorm : byLargest;
   const Vec inverse8 = splat(127.0f / largest);
   const Vec inverse16 = splat(1.0f / scale16);

@@ -123,6 +123,15 @@ void boundScores(const float* bounds, const uint32_t* rows, const float* sums, s
   }
 }
 
+void boundPanels(const BoundedScores& scores, const uint32_t* keys, size_t count, float* lower, float* upper) {
+  for (size_t i = 0; i < count; i++) {
+    const float score = scores.scores[keys[i]];
+    const float error = scores.errors[keys[i] / PANEL];
+    lower[i] = score - error;
+    upper[i] = score + error;
+  }
+}
+
 size_t keep(const Entries& from, size_t count, float limit, const Entries& to) {
   size_t kept = 0;
   for (size_t i = 0; i < count; i += WIDTH) {
@@ -172,6 +181,6 @@ float scale(float* x, float factor, size_t count) {
 }  // namespace
 
 extern const SelectKernels selectKernels = {panelErrors, threshold, survivors, kthLargest, boundScores,
-                                            keep,        middles,   subtract,  scale};
+                                            boundPanels, keep,      middles,   subtract,   scale};
 
 }  // namespace ultramem::ULTRAMEM_ISA

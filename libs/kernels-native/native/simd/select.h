@@ -49,6 +49,8 @@ struct SelectKernels {
   // Writes lower and upper bounds of the scores that the sums of `dotWords` give. `bounds` are RowBound.
   void (*boundScores)(const float* bounds, const uint32_t* rows, const float* sums, size_t count, float scale, float norm,
                       float residual, float* lower, float* upper);
+  // As `boundScores` for scores of panels.
+  void (*boundPanels)(const BoundedScores& scores, const uint32_t* keys, size_t count, float* lower, float* upper);
   // Moves the entries whose upper bound reaches the limit to `to`, which lies at or before `from`, and returns how many.
   size_t (*keep)(const Entries& from, size_t count, float limit, const Entries& to);
   // The middles of bounds, the widest distance of two and the largest magnitude of a middle.

@@ -160,8 +160,9 @@ Problem makeProblem(Random& random) {
   const bool isMemoryPlus = random.oneIn(4);
   p.hasCores = !isMemoryPlus;
   p.shape = {random.between(1, 3), random.oneIn(4) ? random.between(200, 700) : random.between(1, 120),
-             random.oneIn(3) ? random.between(1, 8) : random.oneIn(4) ? random.between(97, 260) : random.between(1, 70), isMemoryPlus ? 1 : random.between(1, 4)};
-  p.tokenCount = random.oneIn(5) ? random.between(10, 40) : random.between(0, 6);
+             random.oneIn(3) ? random.between(1, 8) : random.oneIn(4) ? random.between(97, 260) : random.oneIn(16) ? random.between(505, 520) : random.between(1, 70),
+             isMemoryPlus ? 1 : random.between(1, 4)};
+  p.tokenCount = random.oneIn(3) ? random.between(9, 80) : random.between(0, 6);
   p.groupCount = random.between(1, 2);
   p.k = std::min(p.shape.keyCount, random.oneIn(5) ? random.between(30, 70) : random.between(1, 20));
   p.coreCount = isMemoryPlus ? 1 : random.between(1, 3);
@@ -259,6 +260,60 @@ void check(Random& random, Workers& workers) {
   expectFound("selectGrid", gridNaN, grid, want);
 }
 
+#if defined(__x86_64__)
+// Products of split words, which the bounds of a whole selection would hardly miss: their low bytes count as much as rounding does.
+void checkTiles(Random& random) {
+  const size_t width = random.oneIn(4) ? random.between(1, amx::WIDTH_MAX) : random.between(1, 200);
+  const size_t padded = roundUp(width, 32);
+  const size_t keyTiles = random.between(1, 5);
+  const size_t tokenCount = random.between(1, 50);
+  const size_t tileBytes = amx::TILE * amx::splitBytes(width);
+  const auto words = [&](size_t rows) {
+    std::vector<int16_t> all(rows * padded);
+    const int limit = random.oneIn(3) ? amx::SPLIT_MAX : static_cast<int>(random.between(1, amx::SPLIT_MAX));
+    for (size_t i = 0; i < all.size(); i++)
+      if (i % padded < width) {
+        const int word = random.oneIn(4) ? limit : static_cast<int>(random.below(limit + 1));
+        all[i] = static_cast<int16_t>(random.oneIn(2) ? word : -word);
+      }
+    return all;
+  };
+  const size_t keyCount = keyTiles * amx::TILE;
+  const std::vector<int16_t> keys = words(keyCount);
+  const std::vector<int16_t> queries = words(tokenCount);
+  std::vector<int8_t> splitKeys(keyTiles * tileBytes);
+  std::vector<int8_t> splitQueries(roundUp(tokenCount, amx::TILE) / amx::TILE * tileBytes);
+  for (size_t key = 0; key < keyCount; key++)
+    for (size_t c = 0; c < width; c++) {
+      int8_t* byte = splitKeys.data() + key / amx::TILE * tileBytes + amx::keyByte(key % amx::TILE, c);
+      byte[amx::LOW] = static_cast<int8_t>(keys[key * padded + c]);
+      byte[0] = static_cast<int8_t>((keys[key * padded + c] - byte[amx::LOW]) / 256);
+    }
+  for (size_t t = 0; t < tokenCount; t++)
+    amx::splitQuery(queries.data() + t * padded, width, t % amx::TILE, splitQueries.data() + t / amx::TILE * tileBytes);
+  const auto keyScales = normals(random, keyCount);
+  const auto queryScales = normals(random, tokenCount);
+  Exact<float> scores(tokenCount * keyCount);
+  amx::scoreTiles({splitKeys.data(), keyScales.data(), keyTiles, width, splitQueries.data(), queryScales.data(), tokenCount, scores.data()});
+  for (size_t t = 0; t < tokenCount; t++)
+    for (size_t key = 0; key < keyCount; key++) {
+      int64_t sum = 0;
+      double keySquares = 0;
+      double querySquares = 0;
+      for (size_t c = 0; c < width; c++) {
+        const int64_t y = keys[key * padded + c];
+        const int64_t q = queries[t * padded + c];
+        sum += y * q;
+        keySquares += static_cast<double>(y * y);
+        querySquares += static_cast<double>(q * q);
+      }
+      const double scale = static_cast<double>(keyScales[key]) * queryScales[t];
+      const double magnitude = std::sqrt(keySquares * querySquares) * std::abs(scale);
+      expectClose("tile", t * keyCount + key, scores[t * keyCount + key], static_cast<double>(sum) * scale, magnitude, 5 * 0x1p-24);
+    }
+}
+#endif
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -271,6 +326,9 @@ int main(int argc, char** argv) {
   for (size_t round = 0; round < rounds; round++) {
     Random random(round + 1);
     check(random, *all[round % 3]);
+#if defined(__x86_64__)
+    if (isa() == Isa::amx) checkTiles(random);
+#endif
   }
   std::printf("%zu selections", rounds);
 }
