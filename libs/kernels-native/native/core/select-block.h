@@ -12,10 +12,10 @@ namespace ultramem {
 
 // Some tokens and one head on their way through selection, and the memory for it, which is used again for the next block.
 //
-// For each side: all keys are scored in 8 bits; keys whose bounds reach the k-th largest lower bound are scored in 16 bits; where
-// there are matrix units, all are scored in 16 bits at once. The few that then still stand between the k-th and the next are scored exactly. That gives the exact k best. Their other ranks are scored
-// in 16 bits, which bounds every cell of the grid; the cells that may win are evaluated exactly, from exact scores of their rows and
-// columns alone. Tokens without bounds go through exact scores of everything.
+// For each side: all keys are scored in 8 bits, and those whose bounds reach the k-th largest lower bound in 16 bits; where there are
+// matrix units, all in 16 bits at once. The few that then still stand between the k-th and the next are scored exactly. That gives the
+// exact k best. Their other ranks are scored in 16 bits, which bounds every cell of the grid; the cells that may win are evaluated
+// exactly, from exact scores of their rows and columns alone. Tokens without bounds go through exact scores of everything.
 class SelectBlock {
  public:
   void begin(const KeyTable& keys, const PackedKeys& packed, const ScoreTask& task, size_t head, size_t firstToken, size_t tokenCount);
@@ -60,7 +60,7 @@ class SelectBlock {
     std::vector<KeyOfToken> needed; // entries of `exact` to compute; `key` is their place in `keys`
   };
 
-  // Below that, tiles are mostly empty and read twice the bytes.
+  // With fewer tokens tiles are mostly empty, and twice the bytes of 8-bit scores are read for them.
   static constexpr size_t TILE_TOKENS_MIN = 9;
 
   size_t listOf(size_t side) const { return head_ * SIDES + side; }
