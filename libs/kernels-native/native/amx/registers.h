@@ -23,6 +23,8 @@ class TileRegisters {
       __builtin_memcpy(palette + 16 + 2 * i, &shapes[i].rowBytes, sizeof shapes[i].rowBytes);
       palette[48 + i] = shapes[i].rows;
     }
+    // g++ does not know that this reads more than 8 bytes of it.
+    asm volatile("" : : "r"(palette) : "memory");
     _tile_loadconfig(palette);
   }
   ~TileRegisters() { _tile_release(); }

@@ -3,8 +3,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/isa.h"
 #include "core/tiles.h"
 #include "simd/matmul.h"
+#if defined(__x86_64__)
+#include "amx/matmul.h"
+#endif
 
 namespace ultramem {
 namespace {
@@ -16,6 +20,14 @@ constexpr size_t CHUNK_ROWS = 96;
 constexpr size_t GROUP_BYTES = size_t{4} << 20;
 constexpr size_t SLAB_BYTES = size_t{16} << 20;
 constexpr double BYTES_PER_NS = 20;
+#if defined(__x86_64__)
+// Smaller weights stay in the caches, from where vector units multiply one row faster than tiles are filled.
+constexpr size_t TILED_WEIGHTS_MIN = size_t{1} << 18;
+// Rows of x whose tiles share one pass over a panel.
+constexpr size_t TILED_CHUNK_ROWS = 256;
+constexpr size_t TILED_GROUPS_A_LANE = 4;
+constexpr double TILED_PRODUCTS_PER_NS = 1000;
+#endif
 
 // One product on x rows that are packed tile by tile: tile t starts at packed + begin(t) * columns.
 struct Product {
@@ -85,8 +97,84 @@ struct Product {
   }
 };
 
+#if defined(__x86_64__)
+// One product on tiles of up to TILED_CHUNK_ROWS rows of x; what does not fit tiles is multiplied once more, row by row.
+class TiledProduct {
+ public:
+  TiledProduct(const PackedMatrix& weight, const float* x, size_t rowCount, const float* bias, float* out)
+      : weight_(weight),
+        x_(x),
+        rowCount_(rowCount),
+        bias_(bias),
+        out_(out),
+        tileBytes_(amx::splitTileBytes(weight.columns())),
+        tiles_(static_cast<uint8_t*>(scratch(0, tileCount() * tileBytes_))),
+        misfits_(rowCount) {}
+
+  void run(Workers& workers) {
+    const size_t columns = weight_.columns();
+    const auto split = [&](size_t tile) {
+      const size_t begin = tile * amx::TILE_ROWS;
+      const size_t end = std::min(rowCount_, begin + amx::TILE_ROWS);
+      for (size_t row = begin; row < end; row++) misfits_[row] = !amx::fitsTiles(F32, x_ + row * columns, columns);
+      amx::splitRows(x_ + begin * columns, end - begin, columns, tiles_ + tile * tileBytes_);
+    };
+    workers.run(static_cast<uint32_t>(tileCount()), [&](uint32_t tile, uint32_t) { split(tile); });
+    const size_t panelCount = weight_.panelCount();
+    const size_t chunks = (rowCount_ + TILED_CHUNK_ROWS - 1) / TILED_CHUNK_ROWS;
+    const size_t groups = workers.lanes() == 1 ? 1 : std::min(panelCount, TILED_GROUPS_A_LANE * workers.lanes());
+    workers.run(static_cast<uint32_t>(groups * chunks), [&](uint32_t part, uint32_t) {
+      const size_t group = part / chunks;
+      const size_t row = part % chunks * TILED_CHUNK_ROWS;
+      multiply(row, std::min(rowCount_, row + TILED_CHUNK_ROWS), panelCount * group / groups, panelCount * (group + 1) / groups);
+    });
+  }
+
+ private:
+  static constexpr uint32_t F32 = static_cast<uint32_t>(Dtype::f32);
+
+  size_t tileCount() const { return (rowCount_ + amx::TILE_ROWS - 1) / amx::TILE_ROWS; }
+
+  void multiply(size_t fromRow, size_t toRow, size_t fromPanel, size_t toPanel) const {
+    const size_t lane = fromPanel * amx::PANEL_ROWS;
+    amx::multiplyTiles({
+        static_cast<uint32_t>(weight_.dtype()),
+        weight_.panel(fromPanel),
+        toPanel - fromPanel,
+        std::min(weight_.rows(), toPanel * amx::PANEL_ROWS) - lane,
+        weight_.columns(),
+        tiles_ + fromRow / amx::TILE_ROWS * tileBytes_,
+        toRow - fromRow,
+        bias_ == nullptr ? nullptr : bias_ + lane,
+        out_ + fromRow * weight_.rows() + lane,
+        weight_.rows(),
+        static_cast<uint8_t*>(scratch(1, amx::SCRATCH_BYTES)),
+    });
+    const Tiles rows(rowCount_, 1);
+    const Product alone{ULTRAMEM_PICK(matmulKernels), weight_, rows, x_, bias_, out_};
+    for (size_t row = fromRow; row < toRow; row++)
+      if (misfits_[row]) alone.multiply(row, row + 1, fromPanel, toPanel);
+    for (size_t panel = fromPanel; panel < toPanel; panel++)
+      if (!weight_.fitsTiles(panel))
+        for (size_t row = fromRow; row < toRow; row++) alone.multiply(row, row + 1, panel, panel + 1);
+  }
+
+  const PackedMatrix& weight_;
+  const float* x_;
+  size_t rowCount_;
+  const float* bias_;
+  float* out_;
+  size_t tileBytes_;
+  uint8_t* tiles_;
+  std::vector<uint8_t> misfits_;
+};
+#endif
+
 // Rows that fit into SLAB_BYTES when packed.
 void multiplySlab(const PackedMatrix& weight, const float* x, size_t rowCount, const float* bias, float* out, Workers& workers) {
+#if defined(__x86_64__)
+  if (weight.onTiles()) return TiledProduct(weight, x, rowCount, bias, out).run(workers);
+#endif
   const MatmulKernels& kernels = ULTRAMEM_PICK(matmulKernels);
   const size_t columns = weight.columns();
   const Tiles tiles(rowCount, kernels.heightMax);
@@ -136,6 +224,19 @@ size_t PackedMatrix::panelBytes() const { return ULTRAMEM_PICK(matmulKernels).pa
 
 PackedMatrix::PackedMatrix(Dtype dtype, size_t rows, size_t columns) : dtype_(dtype), rows_(rows), columns_(columns) {
   memory_ = Memory(panelCount() * panelBytes());
+#if defined(__x86_64__)
+  onTiles_ = isa() == Isa::amx && rows * columns >= TILED_WEIGHTS_MIN;
+#else
+  onTiles_ = false;
+#endif
+  if (onTiles_) misfits_.resize(rows);
+}
+
+bool PackedMatrix::fitsTiles(size_t panel) const {
+  const size_t panelRows = ULTRAMEM_PICK(matmulKernels).panelRows;
+  const auto begin = misfits_.begin() + static_cast<ptrdiff_t>(panel * panelRows);
+  const auto end = misfits_.begin() + static_cast<ptrdiff_t>(std::min(rows_, (panel + 1) * panelRows));
+  return std::find(begin, end, 1) == end;
 }
 
 void PackedMatrix::fill(size_t firstRow, size_t rowCount, const uint8_t* bytes, Workers& workers) {
@@ -148,9 +249,14 @@ void PackedMatrix::fill(size_t firstRow, size_t rowCount, const uint8_t* bytes, 
     const size_t panelRow = (firstPanel + part) * kernels.panelRows;
     const size_t begin = std::max(firstRow, panelRow);
     const size_t end = std::min(firstRow + rowCount, panelRow + kernels.panelRows);
-    kernels.packPanel(static_cast<uint32_t>(dtype_), bytes + (begin - firstRow) * rowBytes, static_cast<uint32_t>(end - begin),
-                      columns_, static_cast<uint32_t>(begin - panelRow),
-                      memory_.as<uint8_t>() + (firstPanel + part) * panelBytes());
+    const uint8_t* from = bytes + (begin - firstRow) * rowBytes;
+    kernels.packPanel(static_cast<uint32_t>(dtype_), from, static_cast<uint32_t>(end - begin), columns_,
+                      static_cast<uint32_t>(begin - panelRow), memory_.as<uint8_t>() + (firstPanel + part) * panelBytes());
+#if defined(__x86_64__)
+    if (!onTiles_) return;
+    for (size_t row = begin; row < end; row++, from += rowBytes)
+      misfits_[row] = !amx::fitsTiles(static_cast<uint32_t>(dtype_), from, columns_);
+#endif
   });
 }
 
@@ -163,8 +269,15 @@ void matmul(const PackedMatrix& weight, const float* x, size_t rowCount, const f
 
 double matmulNs(const PackedMatrix& weight, size_t rowCount) {
   const double bytes = static_cast<double>(weight.rows() * weight.columns() * bytesOf(weight.dtype()));
-  const double macs = static_cast<double>(weight.rows() * weight.columns()) * static_cast<double>(rowCount);
-  return std::max(bytes / BYTES_PER_NS, macs / ULTRAMEM_PICK(matmulKernels).macsPerNs);
+  const double weights = static_cast<double>(weight.rows() * weight.columns());
+  double productsNs = weights * static_cast<double>(rowCount) / ULTRAMEM_PICK(matmulKernels).macsPerNs;
+#if defined(__x86_64__)
+  if (weight.onTiles()) {
+    const double products = weight.dtype() == Dtype::bf16 ? 3 : weight.dtype() == Dtype::f16 ? 5 : 6;
+    productsNs = weights * products * static_cast<double>(Tiles(rowCount, amx::TILE_ROWS).count * amx::TILE_ROWS) / TILED_PRODUCTS_PER_NS;
+  }
+#endif
+  return std::max(bytes / BYTES_PER_NS, productsNs);
 }
 
 }  // namespace ultramem

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/memory.h"
 #include "core/workers.h"
@@ -29,15 +30,21 @@ class PackedMatrix {
   size_t panelBytes() const;
   const uint8_t* panel(size_t at) const { return memory_.as<uint8_t>() + at * panelBytes(); }
 
+  // Whether products with this weight take the matrix units of the processor, and whether those of this panel can (amx/matmul.h).
+  bool onTiles() const { return onTiles_; }
+  bool fitsTiles(size_t panel) const;
+
  private:
   Dtype dtype_;
   size_t rows_;
   size_t columns_;
+  bool onTiles_;
   Memory memory_;
+  std::vector<uint8_t> misfits_;  // for each row, whether it does not fit tiles
 };
 
 // out = x weightᵀ + bias: x [rowCount, columns] to [rowCount, rows]; bias [rows] or nullptr. f32 sums of products of f32 with the
-// widened weights; each output is summed in one order (SUM_BLOCK), whatever the batch and the threads are.
+// widened weights, or sums as good as these; each output is summed in one order, whatever the batch and the threads are.
 void matmul(const PackedMatrix& weight, const float* x, size_t rowCount, const float* bias, float* out, Workers& workers);
 
 // Time on one thread, roughly.

@@ -8,7 +8,8 @@
 namespace ultramem {
 
 // Terms added one after another in one accumulator; the sums of such blocks are then added in order. It bounds the error of long
-// sums and is the same for every tile, batch size and instruction set with FMA, which makes their results the same bits.
+// sums and is the same for every tile, batch size and instruction set with FMA, which makes their results the same bits. (Large weights
+// on matrix units are summed in another order, amx/matmul.h.)
 constexpr size_t SUM_BLOCK = 256;
 
 // One tile: `height` rows of x times `panels` neighbouring panels of the weight.

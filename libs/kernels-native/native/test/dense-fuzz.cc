@@ -23,6 +23,7 @@ float widen(Dtype dtype, const uint8_t* at) {
   const int exponent = (half >> 10) & 0x1f;
   const double fraction = half & 0x3ff;
   const double magnitude = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(fraction + 1024, exponent - 25);
+  if (half == 0x7c00) return INFINITY;
   return static_cast<float>(half & 0x8000 ? -magnitude : magnitude);
 }
 
@@ -82,6 +83,61 @@ void checkMatmul(Random& random, Workers& workers) {
   Exact<float> single(rows);
   matmul(matrix, x.data() + one * columns, 1, hasBias ? bias.data() : nullptr, single.data(), alone);
   for (size_t row = 0; row < rows; row++) expectSameBits("row alone", row, single[row], out[one * rows + row]);
+}
+
+// Numbers that tiles cannot hold, and others, by rows.
+void scaleRows(Random& random, Exact<float>& x, size_t rowCount, size_t columns) {
+  const float scales[] = {0, 1e-37f, 1e-20f, 1e-10f, 1e10f, 3e37f};
+  for (size_t i = 0; i < rowCount; i++) {
+    const float scale = random.oneIn(2) ? 1 : scales[random.below(std::size(scales))];
+    for (size_t c = 0; c < columns; c++) x[i * columns + c] *= scale;
+    if (random.oneIn(16)) x[i * columns + random.below(columns)] = random.oneIn(2) ? INFINITY : NAN;
+  }
+}
+
+// Weights large enough for matrix units, of which some outputs are compared. The sums of |terms| are what errors are relative to: f32
+// with sums in blocks is within 6e-7 of them here, and leaving out what is below 2^-16 of a term is not.
+void checkLargeMatmul(Random& random, Workers& workers) {
+  constexpr size_t WEIGHTS = size_t{1} << 18;
+  const auto dtype = static_cast<Dtype>(random.below(3));
+  const size_t rows = random.oneIn(3) ? random.between(30, 100) : random.between(100, 7000);
+  const size_t columns = WEIGHTS / rows + random.between(1, 70);
+  const size_t rowCount = random.oneIn(3) ? random.between(30, 100) : random.between(1, 20);
+  Exact<float> values = normals(random, rows * columns);
+  if (random.oneIn(2)) scaleRows(random, values, rows, columns);
+  Exact<uint8_t> bytes = weights(random, dtype, rows * columns);
+  if (dtype != Dtype::f16)
+    for (size_t i = 0; i < values.size(); i++)
+      std::memcpy(bytes.data() + i * bytesOf(dtype), reinterpret_cast<const uint8_t*>(&values[i]) + 4 - bytesOf(dtype), bytesOf(dtype));
+  else if (random.oneIn(2))
+    std::memcpy(bytes.data() + 2 * ((rows - 1) * columns + random.below(columns)), "\0\x7c", 2);  // infinite
+  Exact<float> x = normals(random, rowCount * columns);
+  if (random.oneIn(2)) scaleRows(random, x, rowCount, columns);
+  const auto biases = normals(random, rows);
+  const float* bias = random.oneIn(2) ? biases.data() : nullptr;
+  PackedMatrix matrix(dtype, rows, columns);
+  const size_t half = random.below(rows);
+  matrix.fill(0, half, bytes.data(), workers);
+  matrix.fill(half, rows - half, bytes.data() + half * columns * bytesOf(dtype), workers);
+  Exact<float> out(rowCount * rows);
+  matmul(matrix, x.data(), rowCount, bias, out.data(), workers);
+  for (size_t i = 0; i < rowCount; i++)
+    for (size_t sample = 0; sample < 8; sample++) {
+      const size_t row = sample == 0 ? rows - 1 : random.below(rows);
+      double want = bias == nullptr ? 0 : bias[row];
+      double magnitude = std::abs(want);
+      for (size_t c = 0; c < columns; c++) {
+        const double term = static_cast<double>(widen(dtype, bytes.data() + (row * columns + c) * bytesOf(dtype))) * x[i * columns + c];
+        want += term;
+        if (std::isfinite(term)) magnitude += std::abs(term);
+      }
+      if (magnitude < 3e38) expectClose("large product", i * rows + row, out[i * rows + row], want, magnitude, 6e-7);
+    }
+  const size_t one = random.below(rowCount);
+  Workers alone(1);
+  Exact<float> single(rows);
+  matmul(matrix, x.data() + one * columns, 1, bias, single.data(), alone);
+  for (size_t row = 0; row < rows; row++) expectSameBits("large row alone", row, single[row], out[one * rows + row]);
 }
 
 struct Cache {
@@ -198,6 +254,7 @@ int main(int argc, char** argv) {
   constexpr int ROUNDS = 120;
   for (int round = 0; round < ROUNDS; round++) {
     checkMatmul(random, workers);
+    if (round % 4 == 0) checkLargeMatmul(random, workers);
     checkAttend(random, workers);
     checkActivation(random, workers);
   }

@@ -1,0 +1,316 @@
+#include "amx/matmul.h"
+
+#include "amx/registers.h"
+
+#define ULTRAMEM_INLINE inline __attribute__((always_inline))
+
+// The tile registers: sums of two tiles of x with two of the weight, and these. g++ wants digits.
+#define SUM_00 0
+#define SUM_01 1
+#define SUM_10 2
+#define SUM_11 3
+#define X_0 4
+#define X_1 5
+#define WEIGHT_0 6
+#define WEIGHT_1 7
+
+namespace ultramem::amx {
+namespace {
+
+enum : uint32_t { F32 = 0, BF16 = 1, F16 = 2 };
+constexpr size_t partsOf(uint32_t dtype) { return dtype == F32 ? 3 : dtype == F16 ? 2 : 1; }
+
+constexpr TileShape FULL{TILE_ROWS, 64};
+// What of x may stay in the second level cache while panels go by.
+constexpr size_t X_BYTES = size_t{1} << 20;
+// How far ahead weights are fetched into the first and into the second level cache.
+constexpr size_t NEAR_BYTES = 512;
+constexpr size_t FAR_BYTES = 8192;
+constexpr __mmask32 ODD = 0xaaaaaaaa;
+
+// The high halves of words, the parts in bf16: those of `a` and `b` in turn, or those of `a` before those of `b`.
+ULTRAMEM_INLINE __m512i inTurn(__m512i a, __m512i b) { return _mm512_mask_blend_epi16(ODD, _mm512_srli_epi32(a, 16), b); }
+ULTRAMEM_INLINE __m512i inOrder(__m512i a, __m512i b) {
+  return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(_mm512_srli_epi32(a, 16))),
+                            _mm512_cvtepi32_epi16(_mm512_srli_epi32(b, 16)), 1);
+}
+
+// Two vectors to rows of tiles, one for each part.
+template <size_t PARTS, class Join>
+ULTRAMEM_INLINE void split(__m512 first, __m512 second, Join join, uint8_t* row, size_t partBytes) {
+  const __m512i half = _mm512_set1_epi32(0x8000);
+  const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+#pragma GCC unroll 3
+  for (size_t part = 0; part + 1 < PARTS; part++) {
+    const __m512i a = _mm512_add_epi32(_mm512_castps_si512(first), half);
+    const __m512i b = _mm512_add_epi32(_mm512_castps_si512(second), half);
+    _mm512_store_si512(row + part * partBytes, join(a, b));
+    first = _mm512_sub_ps(first, _mm512_castsi512_ps(_mm512_and_si512(a, high)));
+    second = _mm512_sub_ps(second, _mm512_castsi512_ps(_mm512_and_si512(b, high)));
+  }
+  _mm512_store_si512(row + (PARTS - 1) * partBytes, join(_mm512_castps_si512(first), _mm512_castps_si512(second)));
+}
+
+// Brings a block of columns of a panel into tiles, [step][part][tile][pair of columns][row of the weight], two columns at a time, so that
+// it can go on between multiplications.
+template <uint32_t DTYPE>
+class Unpacking {
+ public:
+  static constexpr size_t PARTS = partsOf(DTYPE);
+  static constexpr size_t STEP_BYTES = PARTS * 2 * TILE_BYTES;
+
+  Unpacking(const uint8_t* panel, size_t columns, size_t pairs, uint8_t* tiles)
+      : panel_(panel), columns_(columns), pairs_(pairs), tiles_(tiles) {}
+
+  void advance(size_t count) {
+    const size_t end = pairs_ - at_ < count ? pairs_ : at_ + count;
+    for (; at_ < end; at_++) unpack(2 * at_, tiles_ + at_ / TILE_ROWS * STEP_BYTES + at_ % TILE_ROWS * 64);
+  }
+
+  void finish() {
+    advance(pairs_);
+    // g++ does not know that loads of tiles read this.
+    asm volatile("" : : : "memory");
+  }
+
+ private:
+  static constexpr size_t COLUMN_BYTES = PANEL_ROWS * (DTYPE == F32 ? 4 : 2);
+
+  ULTRAMEM_INLINE void unpack(size_t column, uint8_t* row) const {
+    const uint8_t* first = panel_ + column * COLUMN_BYTES;
+    const uint8_t* second = first + COLUMN_BYTES;
+    for (size_t at = 0; at < 2 * COLUMN_BYTES; at += 64) {
+      _mm_prefetch(first + at + NEAR_BYTES, _MM_HINT_T0);
+      _mm_prefetch(first + at + FAR_BYTES, _MM_HINT_T1);
+    }
+    const bool hasFirst = column < columns_;
+    const bool hasSecond = column + 1 < columns_;
+    if constexpr (DTYPE == BF16) {
+      const __m512i a = hasFirst ? _mm512_loadu_si512(first) : _mm512_setzero_si512();
+      const __m512i b = hasSecond ? _mm512_loadu_si512(second) : _mm512_setzero_si512();
+      _mm512_store_si512(row, _mm512_mask_blend_epi16(ODD, a, _mm512_slli_epi32(b, 16)));
+      _mm512_store_si512(row + TILE_BYTES, inTurn(a, b));
+    } else {
+#pragma GCC unroll 2
+      for (size_t tile = 0; tile < 2; tile++)
+        split<PARTS>(hasFirst ? load(first, tile) : _mm512_setzero_ps(), hasSecond ? load(second, tile) : _mm512_setzero_ps(), inTurn,
+                     row + tile * TILE_BYTES, 2 * TILE_BYTES);
+    }
+  }
+
+  static ULTRAMEM_INLINE __m512 load(const uint8_t* column, size_t tile) {
+    if constexpr (DTYPE == F32) return _mm512_loadu_ps(column + tile * 64);
+    else return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(column + tile * 32)));
+  }
+
+  const uint8_t* panel_;
+  size_t columns_;  // from the first of this block on
+  size_t pairs_;
+  uint8_t* tiles_;
+  size_t at_ = 0;
+};
+
+struct Sums {
+  alignas(64) float of[2 * TILE_ROWS][PANEL_ROWS];
+};
+
+// One or two tiles of rows of x times one unit of the weight, onto the sums. `next` moves on by `pairs` with every step: vector units work
+// while the matrix unit does.
+template <uint32_t DTYPE, int X_TILES>
+ULTRAMEM_INLINE void multiplySteps(const uint8_t* x, size_t xTileBytes, const uint8_t* weights, size_t steps, Unpacking<DTYPE>& next,
+                                   size_t pairs, uint8_t* idle) {
+  constexpr size_t PARTS = partsOf(DTYPE);
+  const auto loadX = [&](size_t part) {
+    _tile_loadd(X_0, x + part * TILE_BYTES, 64);
+    if constexpr (X_TILES == 2) _tile_loadd(X_1, x + xTileBytes + part * TILE_BYTES, 64);
+  };
+  const auto loadWeights = [&](size_t part) {
+    _tile_loadd(WEIGHT_0, weights + part * 2 * TILE_BYTES, 64);
+    _tile_loadd(WEIGHT_1, weights + part * 2 * TILE_BYTES + TILE_BYTES, 64);
+  };
+  constexpr size_t ROUNDS = PARTS == 1 ? 3 : PARTS == 2 ? 5 : 6;
+  size_t round = 0;
+  const auto multiply = [&] {
+    _tile_dpbf16ps(SUM_00, X_0, WEIGHT_0);
+    _tile_dpbf16ps(SUM_01, X_0, WEIGHT_1);
+    if constexpr (X_TILES == 2) {
+      _tile_dpbf16ps(SUM_10, X_1, WEIGHT_0);
+      _tile_dpbf16ps(SUM_11, X_1, WEIGHT_1);
+    }
+    next.advance(pairs * (round + 1) / ROUNDS - pairs * round / ROUNDS);
+    round++;
+  };
+  for (size_t step = 0; step < steps; step++) {
+    round = 0;
+    // x is read in order: it comes from the second level cache.
+    loadX(0);
+    loadWeights(0);
+    multiply();
+    if constexpr (PARTS > 1) {
+      loadWeights(1);
+      multiply();
+    }
+    if constexpr (PARTS > 2) {
+      loadWeights(2);
+      multiply();
+      loadWeights(1);
+    }
+    loadX(1);
+    multiply();
+    if constexpr (PARTS > 1) {
+      loadWeights(0);
+      multiply();
+    }
+    loadX(2);
+    multiply();
+    // A store of sums that comes more than 130 multiplications after the last store of any tile waits for 200 ns.
+    if (step % 4 == 3) _tile_stored(X_0, idle, 64);
+    x += 3 * TILE_BYTES;
+    weights += PARTS * 2 * TILE_BYTES;
+  }
+}
+
+// The products of one part of the work. A unit is what is unpacked at once, while the one before is multiplied: a block of columns of a
+// panel, or a few steps of a block where no other rows of x wait for them, so that they stay in the first level cache.
+template <uint32_t DTYPE>
+class Multiplying {
+ public:
+  explicit Multiplying(const TileProduct& product) : p_(product) {}
+
+  void run() {
+    Unpacking<DTYPE> next = unpackingOf(unitAt(0));
+    next.finish();
+    for (size_t at = 0; at < unitCount_; at++) {
+      const Unit unit = unitAt(at);
+      next = at + 1 < unitCount_ ? unpackingOf(unitAt(at + 1)) : Unpacking<DTYPE>(nullptr, 0, 0, nullptr);
+      multiplyUnit(unit, next);
+      next.finish();
+    }
+  }
+
+ private:
+  struct Unit {
+    size_t panel;
+    size_t fromStep;
+    size_t toStep;
+    uint8_t* tiles;
+  };
+
+  Unit unitAt(size_t at) const {
+    const size_t panel = panelsInOrder_ ? at / unitsAPanel_ : at % p_.panelCount;
+    const size_t fromStep = unitSteps_ * (panelsInOrder_ ? at % unitsAPanel_ : at / p_.panelCount);
+    const size_t toStep = steps_ - fromStep < unitSteps_ ? steps_ : fromStep + unitSteps_;
+    return {panel, fromStep, toStep, p_.scratch + at % 2 * (SCRATCH_BYTES / 2)};
+  }
+
+  Unpacking<DTYPE> unpackingOf(const Unit& unit) const {
+    constexpr size_t COLUMN_BYTES = PANEL_ROWS * (DTYPE == F32 ? 4 : 2);
+    const size_t column = unit.fromStep * STEP_COLUMNS;
+    return Unpacking<DTYPE>(p_.panels + (unit.panel * p_.columns + column) * COLUMN_BYTES, p_.columns - column,
+                            (unit.toStep - unit.fromStep) * TILE_ROWS, unit.tiles);
+  }
+
+  void multiplyUnit(const Unit& unit, Unpacking<DTYPE>& next) {
+    const size_t tileBytes = splitTileBytes(p_.columns);
+    const size_t pairs = (TILE_ROWS + tilePairs_ - 1) / tilePairs_;
+    const size_t steps = unit.toStep - unit.fromStep;
+    for (size_t row = 0; row < p_.rowCount; row += 2 * TILE_ROWS) {
+      const size_t rows = p_.rowCount - row < 2 * TILE_ROWS ? p_.rowCount - row : 2 * TILE_ROWS;
+      const uint8_t* x = p_.x + row / TILE_ROWS * tileBytes + unit.fromStep * 3 * TILE_BYTES;
+      if (unit.fromStep % BLOCK_STEPS == 0) {
+        _tile_zero(SUM_00);
+        _tile_zero(SUM_01);
+        _tile_zero(SUM_10);
+        _tile_zero(SUM_11);
+      }
+      if (rows > TILE_ROWS) multiplySteps<DTYPE, 2>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
+      else multiplySteps<DTYPE, 1>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
+      if (unit.toStep % BLOCK_STEPS == 0 || unit.toStep == steps_) write(unit, row, rows);
+    }
+  }
+
+  void write(const Unit& unit, size_t row, size_t rows) {
+    constexpr size_t STRIDE = PANEL_ROWS * sizeof(float);
+    _tile_stored(SUM_00, sums_[0], STRIDE);
+    _tile_stored(SUM_01, sums_[0] + TILE_ROWS, STRIDE);
+    _tile_stored(SUM_10, sums_[TILE_ROWS], STRIDE);
+    _tile_stored(SUM_11, sums_[TILE_ROWS] + TILE_ROWS, STRIDE);
+    const bool adds = unit.toStep > BLOCK_STEPS;
+    const bool addsBias = unit.toStep == steps_ && p_.bias != nullptr;
+#pragma GCC unroll 2
+    for (size_t half = 0; half < 2; half++) {
+      const size_t lane = unit.panel * PANEL_ROWS + half * TILE_ROWS;
+      const size_t lanes = p_.rows <= lane ? 0 : p_.rows - lane < TILE_ROWS ? p_.rows - lane : TILE_ROWS;
+      const __mmask16 mask = static_cast<__mmask16>((1u << lanes) - 1);
+      const __m512 bias = addsBias ? _mm512_maskz_loadu_ps(mask, p_.bias + lane) : _mm512_setzero_ps();
+      for (size_t i = 0; i < rows; i++) {
+        float* out = p_.out + (row + i) * p_.outStride + lane;
+        __m512 sum = _mm512_load_ps(sums_[i] + half * TILE_ROWS);
+        if (adds) sum = _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), sum);
+        if (addsBias) sum = _mm512_add_ps(sum, bias);
+        _mm512_mask_storeu_ps(out, mask, sum);
+      }
+    }
+  }
+
+  const TileProduct& p_;
+  const size_t steps_ = (p_.columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
+  const size_t tilePairs_ = (p_.rowCount + 2 * TILE_ROWS - 1) / (2 * TILE_ROWS);
+  const size_t unitSteps_ = tilePairs_ > 1 ? BLOCK_STEPS : DTYPE == BF16 ? 4 : 2;
+  const size_t unitsAPanel_ = (steps_ + unitSteps_ - 1) / unitSteps_;
+  const size_t unitCount_ = unitsAPanel_ * p_.panelCount;
+  // Memory is read in order where x stays in the cache as a whole. Else one block of it does, for all panels.
+  const bool panelsInOrder_ = tilePairs_ == 1 || 2 * tilePairs_ * splitTileBytes(p_.columns) <= X_BYTES;
+  alignas(64) float sums_[2 * TILE_ROWS][PANEL_ROWS];
+  alignas(64) uint8_t idle_[TILE_BYTES];
+};
+
+// The largest of `count` words without their sign.
+template <class Word>
+Word largestMagnitude(const void* numbers, size_t count) {
+  constexpr Word SIGN = static_cast<Word>(Word{1} << (8 * sizeof(Word) - 1));
+  const char* from = static_cast<const char*>(numbers);
+  Word largest = 0;
+  for (size_t i = 0; i < count; i++) {
+    Word word;
+    __builtin_memcpy(&word, from + i * sizeof(Word), sizeof word);
+    word = static_cast<Word>(word & static_cast<Word>(~SIGN));
+    largest = word > largest ? word : largest;
+  }
+  return largest;
+}
+
+}  // namespace
+
+bool fitsTiles(uint32_t dtype, const void* numbers, size_t count) {
+  // f16 cannot be too large or too small, but infinite.
+  if (dtype == F16) return largestMagnitude<uint16_t>(numbers, count) < 0x7c00;
+  // What is larger in magnitude has the larger word, NaN the largest.
+  constexpr uint32_t SMALL = 0x2b800000, LARGE = 0x5d800000;
+  const uint32_t largest = dtype == F32 ? largestMagnitude<uint32_t>(numbers, count)
+                                        : static_cast<uint32_t>(largestMagnitude<uint16_t>(numbers, count)) << 16;
+  return largest == 0 || (largest >= SMALL && largest <= LARGE);
+}
+
+void splitRows(const float* x, size_t rowCount, size_t columns, uint8_t* tile) {
+  for (size_t column = 0; column < columns; column += STEP_COLUMNS, tile += 3 * TILE_BYTES) {
+    const size_t rest = columns - column;
+    const __mmask16 first = static_cast<__mmask16>(rest < 16 ? (1u << rest) - 1 : 0xffff);
+    const __mmask16 second = static_cast<__mmask16>(rest < 16 ? 0 : rest < 32 ? (1u << (rest - 16)) - 1 : 0xffff);
+    for (size_t row = 0; row < rowCount; row++) {
+      const float* from = x + row * columns + column;
+      split<3>(_mm512_maskz_loadu_ps(first, from), _mm512_maskz_loadu_ps(second, from + 16), inOrder, tile + row * 64, TILE_BYTES);
+    }
+    for (size_t row = rowCount; row < TILE_ROWS; row++)
+      for (size_t part = 0; part < 3; part++) _mm512_store_si512(tile + part * TILE_BYTES + row * 64, _mm512_setzero_si512());
+  }
+}
+
+void multiplyTiles(const TileProduct& product) {
+  const TileRegisters registers({FULL, FULL, FULL, FULL, FULL, FULL, FULL, FULL});
+  if (product.dtype == F32) Multiplying<F32>(product).run();
+  else if (product.dtype == BF16) Multiplying<BF16>(product).run();
+  else Multiplying<F16>(product).run();
+}
+
+}  // namespace ultramem::amx
