@@ -25,7 +25,7 @@ constexpr double BYTES_PER_NS = 20;
 constexpr size_t TILED_WEIGHTS_MIN = size_t{1} << 18;
 // Rows of x whose tiles share one pass over a panel.
 constexpr size_t TILED_CHUNK_ROWS = 256;
-constexpr size_t TILED_GROUPS_A_LANE = 4;
+constexpr size_t TILED_GROUPS_A_LANE = 2;
 constexpr double TILED_PRODUCTS_PER_NS = 1000;
 #endif
 
