@@ -114,15 +114,18 @@ struct Sums {
   alignas(64) float of[2 * TILE_ROWS][PANEL_ROWS];
 };
 
-// One or two tiles of rows of x times one unit of the weight, onto the sums. `next` moves on by `pairs` with every step: vector units work
-// while the matrix unit does.
-template <uint32_t DTYPE, int X_TILES>
+// Which sums a unit of the weight is added to: those of two tiles of rows of x, or those of one, of which two have room.
+enum class Onto { all, first, second };
+
+// Rows of x times one unit of the weight, onto the sums. `next` moves on by `pairs` with every step: vector units work while the matrix
+// unit does.
+template <uint32_t DTYPE, Onto ONTO>
 ULTRAMEM_INLINE void multiplySteps(const uint8_t* x, size_t xTileBytes, const uint8_t* weights, size_t steps, Unpacking<DTYPE>& next,
                                    size_t pairs, uint8_t* idle) {
   constexpr size_t PARTS = partsOf(DTYPE);
   const auto loadX = [&](size_t part) {
     _tile_loadd(X_0, x + part * TILE_BYTES, 64);
-    if constexpr (X_TILES == 2) _tile_loadd(X_1, x + xTileBytes + part * TILE_BYTES, 64);
+    if constexpr (ONTO == Onto::all) _tile_loadd(X_1, x + xTileBytes + part * TILE_BYTES, 64);
   };
   const auto loadWeights = [&](size_t part) {
     _tile_loadd(WEIGHT_0, weights + part * 2 * TILE_BYTES, 64);
@@ -131,11 +134,17 @@ ULTRAMEM_INLINE void multiplySteps(const uint8_t* x, size_t xTileBytes, const ui
   constexpr size_t ROUNDS = PARTS == 1 ? 3 : PARTS == 2 ? 5 : 6;
   size_t round = 0;
   const auto multiply = [&] {
-    _tile_dpbf16ps(SUM_00, X_0, WEIGHT_0);
-    _tile_dpbf16ps(SUM_01, X_0, WEIGHT_1);
-    if constexpr (X_TILES == 2) {
+    if constexpr (ONTO != Onto::second) {
+      _tile_dpbf16ps(SUM_00, X_0, WEIGHT_0);
+      _tile_dpbf16ps(SUM_01, X_0, WEIGHT_1);
+    }
+    if constexpr (ONTO == Onto::all) {
       _tile_dpbf16ps(SUM_10, X_1, WEIGHT_0);
       _tile_dpbf16ps(SUM_11, X_1, WEIGHT_1);
+    }
+    if constexpr (ONTO == Onto::second) {
+      _tile_dpbf16ps(SUM_10, X_0, WEIGHT_0);
+      _tile_dpbf16ps(SUM_11, X_0, WEIGHT_1);
     }
     next.advance(pairs * (round + 1) / ROUNDS - pairs * round / ROUNDS);
     round++;
@@ -171,7 +180,8 @@ ULTRAMEM_INLINE void multiplySteps(const uint8_t* x, size_t xTileBytes, const ui
 }
 
 // The products of one part of the work. A unit is what is unpacked at once, while the one before is multiplied: a block of columns of a
-// panel, or a few steps of a block where no other rows of x wait for them, so that they stay in the first level cache.
+// panel, or a few steps of a block where no other rows of x wait for them, so that they stay in the first level cache. With one tile of
+// rows, units of two panels take turns: memory brings two streams faster than one.
 template <uint32_t DTYPE>
 class Multiplying {
  public:
@@ -197,8 +207,12 @@ class Multiplying {
   };
 
   Unit unitAt(size_t at) const {
-    const size_t panel = panelsInOrder_ ? at / unitsAPanel_ : at % p_.panelCount;
-    const size_t fromStep = unitSteps_ * (panelsInOrder_ ? at % unitsAPanel_ : at / p_.panelCount);
+    // Panels whose units take turns, and the unit among theirs.
+    const size_t first = panelsInOrder_ ? at / (together_ * unitsAPanel_) * together_ : 0;
+    const size_t rest = at - first * unitsAPanel_;
+    const size_t count = panelsInOrder_ && together_ < p_.panelCount - first ? together_ : p_.panelCount - first;
+    const size_t panel = first + rest % count;
+    const size_t fromStep = unitSteps_ * (rest / count);
     const size_t toStep = steps_ - fromStep < unitSteps_ ? steps_ : fromStep + unitSteps_;
     return {panel, fromStep, toStep, p_.scratch + at % 2 * (SCRATCH_BYTES / 2)};
   }
@@ -217,24 +231,34 @@ class Multiplying {
     for (size_t row = 0; row < p_.rowCount; row += 2 * TILE_ROWS) {
       const size_t rows = p_.rowCount - row < 2 * TILE_ROWS ? p_.rowCount - row : 2 * TILE_ROWS;
       const uint8_t* x = p_.x + row / TILE_ROWS * tileBytes + unit.fromStep * 3 * TILE_BYTES;
+      const bool isSecond = together_ == 2 && unit.panel % 2 == 1;
       if (unit.fromStep % BLOCK_STEPS == 0) {
-        _tile_zero(SUM_00);
-        _tile_zero(SUM_01);
-        _tile_zero(SUM_10);
-        _tile_zero(SUM_11);
+        if (!isSecond) {
+          _tile_zero(SUM_00);
+          _tile_zero(SUM_01);
+        }
+        if (isSecond || rows > TILE_ROWS) {
+          _tile_zero(SUM_10);
+          _tile_zero(SUM_11);
+        }
       }
-      if (rows > TILE_ROWS) multiplySteps<DTYPE, 2>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
-      else multiplySteps<DTYPE, 1>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
-      if (unit.toStep % BLOCK_STEPS == 0 || unit.toStep == steps_) write(unit, row, rows);
+      if (rows > TILE_ROWS) multiplySteps<DTYPE, Onto::all>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
+      else if (isSecond) multiplySteps<DTYPE, Onto::second>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
+      else multiplySteps<DTYPE, Onto::first>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
+      if (unit.toStep % BLOCK_STEPS == 0 || unit.toStep == steps_) write(unit, row, rows, isSecond);
     }
   }
 
-  void write(const Unit& unit, size_t row, size_t rows) {
+  void write(const Unit& unit, size_t row, size_t rows, bool isSecond) {
     constexpr size_t STRIDE = PANEL_ROWS * sizeof(float);
-    _tile_stored(SUM_00, sums_[0], STRIDE);
-    _tile_stored(SUM_01, sums_[0] + TILE_ROWS, STRIDE);
-    _tile_stored(SUM_10, sums_[TILE_ROWS], STRIDE);
-    _tile_stored(SUM_11, sums_[TILE_ROWS] + TILE_ROWS, STRIDE);
+    if (!isSecond) {
+      _tile_stored(SUM_00, sums_[0], STRIDE);
+      _tile_stored(SUM_01, sums_[0] + TILE_ROWS, STRIDE);
+    }
+    if (isSecond || rows > TILE_ROWS) {
+      _tile_stored(SUM_10, sums_[isSecond ? 0 : TILE_ROWS], STRIDE);
+      _tile_stored(SUM_11, sums_[isSecond ? 0 : TILE_ROWS] + TILE_ROWS, STRIDE);
+    }
     const bool adds = unit.toStep > BLOCK_STEPS;
     const bool addsBias = unit.toStep == steps_ && p_.bias != nullptr;
 #pragma GCC unroll 2
@@ -257,6 +281,7 @@ class Multiplying {
   const size_t steps_ = (p_.columns + STEP_COLUMNS - 1) / STEP_COLUMNS;
   const size_t tilePairs_ = (p_.rowCount + 2 * TILE_ROWS - 1) / (2 * TILE_ROWS);
   const size_t unitSteps_ = tilePairs_ > 1 ? BLOCK_STEPS : DTYPE == BF16 ? 4 : 2;
+  const size_t together_ = p_.rowCount <= TILE_ROWS ? 2 : 1;
   const size_t unitsAPanel_ = (steps_ + unitSteps_ - 1) / unitSteps_;
   const size_t unitCount_ = unitsAPanel_ * p_.panelCount;
   // Memory is read in order where x stays in the cache as a whole. Else one block of it does, for all panels.
@@ -309,7 +334,7 @@ void splitRows(const float* x, size_t rowCount, size_t columns, uint8_t* tile) {
 void multiplyTiles(const TileProduct& product) {
   // A few rows take less time than a full tile.
   const TileShape few{static_cast<uint8_t>(product.rowCount < TILE_ROWS ? product.rowCount : TILE_ROWS), 64};
-  const TileRegisters registers({few, few, FULL, FULL, few, FULL, FULL, FULL});
+  const TileRegisters registers({few, few, few, few, few, few, FULL, FULL});
   if (product.dtype == F32) Multiplying<F32>(product).run();
   else if (product.dtype == BF16) Multiplying<BF16>(product).run();
   else Multiplying<F16>(product).run();
