@@ -40,17 +40,19 @@ function columnBytes(element: ElementBytes, columns: Range): number {
 
 /** Kernels keep keys as f32, and pack as much again at most for their first, coarse search. */
 const KEY_ELEMENT_BYTES = 8;
+/** On processors with matrix units they pack the sum of a key's ranks once more: two bytes a feature, whole steps of 64 features. */
+const SPLIT_ELEMENT_BYTES = 2;
+const SPLIT_STEP = 64;
+/** Narrower keys would be mostly padding. */
+const SPLIT_WIDTH_MIN = 48;
 
 /** Bytes that key rows `range` of both axes take, all heads and all layers. */
 export function keyBytes(geometry: MemoryGeometry, range: Range): number {
+  const { layerCount, headCount, keyWidth, rank } = geometry;
+  const steps = keyWidth < SPLIT_WIDTH_MIN ? 0 : Math.ceil(keyWidth / SPLIT_STEP);
+  const splitBytes = steps * SPLIT_STEP * SPLIT_ELEMENT_BYTES;
   return (
-    geometry.layerCount *
-    geometry.headCount *
-    SIDES *
-    rangeLength(range) *
-    geometry.keyWidth *
-    geometry.rank *
-    KEY_ELEMENT_BYTES
+    layerCount * headCount * SIDES * rangeLength(range) * (keyWidth * rank * KEY_ELEMENT_BYTES + splitBytes)
   );
 }
 

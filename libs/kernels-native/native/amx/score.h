@@ -12,6 +12,8 @@ constexpr size_t STEP = 64;
 constexpr int SPLIT_MAX = 127 * 256 + 127;
 // Sums of products of that many bytes, and of two such sums, are exact in f32.
 constexpr size_t WIDTH_MAX = 512;
+// Narrower keys would be mostly padding (libs/planner/src/memory.ts counts with this).
+constexpr size_t WIDTH_MIN = 48;
 
 // TILE rows in the two bytes of each of their 16-bit numbers lie together: STEP features' high bytes of all rows, their low bytes, the
 // next features. This is the share of one row.

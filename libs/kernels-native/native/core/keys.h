@@ -36,7 +36,7 @@ struct KeyShape {
   // Whole numbers from one 16-bit row to the next.
   size_t wordStride() const { return roundUp(width, 32); }
   // Whether `PackedList::split` is there: matrix units multiply 16-bit numbers as fast as vector units those of 8 bits.
-  bool isSplit() const { return isa() == Isa::amx && width <= amx::WIDTH_MAX; }
+  bool isSplit() const { return isa() == Isa::amx && width >= amx::WIDTH_MIN && width <= amx::WIDTH_MAX; }
 };
 
 // What is known about a row x of which only whole numbers w are kept, x ~ scale w: for every query q with its own whole numbers,
