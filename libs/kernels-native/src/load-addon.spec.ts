@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { AssertionError } from '@ultramem/invariant';
 import { memoryTensor } from '@ultramem/kernels';
@@ -26,6 +27,17 @@ describe.skipIf(loaded.addon === null)('the addon', () => {
   it('was built from these sources', () => {
     const status = JSON.parse(readFileSync(new URL('../build/status.json', import.meta.url), 'utf8'));
     expect(status.sourcesHash).toBe(hashSources());
+  });
+
+  it('says what to do about an instruction set that the machine lacks', () => {
+    const script = `import { probeNative } from '@ultramem/kernels-native'; console.log(JSON.stringify(probeNative()))`;
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+      cwd: new URL('.', import.meta.url),
+      env: { ...process.env, ULTRAMEM_ISA: 'mmx' },
+    });
+    const probe = JSON.parse(output.toString());
+    expect(probe).toMatchObject({ available: false, remedy: 'unset ULTRAMEM_ISA' });
+    expect(probe.why).toContain(`ULTRAMEM_ISA is mmx; expected one of ${addon.isas}`);
   });
 
   it('refuses arguments of the wrong type, number or shape before it touches memory', () => {

@@ -55,7 +55,8 @@ function load(): LoadedAddon {
     return { addon: createRequire(import.meta.url)(new URL('ultramem.node', buildRoot).pathname) as Addon };
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    return { addon: null, why, remedy: 'run npm run build on this machine' };
+    const isNamed = why.startsWith('ULTRAMEM_ISA');
+    return { addon: null, why, remedy: isNamed ? 'unset ULTRAMEM_ISA' : 'run npm run build on this machine' };
   }
 }
 

@@ -2,8 +2,6 @@
 
 #include "amx/registers.h"
 
-#define ULTRAMEM_INLINE inline __attribute__((always_inline))
-
 // The tile registers: sums of two tiles of x with two of the weight, and these. g++ wants digits.
 #define SUM_00 0
 #define SUM_01 1
@@ -108,10 +106,6 @@ class Unpacking {
   size_t pairs_;
   uint8_t* tiles_;
   size_t at_ = 0;
-};
-
-struct Sums {
-  alignas(64) float of[2 * TILE_ROWS][PANEL_ROWS];
 };
 
 // Which sums a unit of the weight is added to: those of two tiles of rows of x, or those of one, of which two have room.

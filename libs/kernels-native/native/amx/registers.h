@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define ULTRAMEM_INLINE inline __attribute__((always_inline))
+
 // Files in amx/ are compiled once, for x86 processors with AVX-512 and matrix units (`Isa::amx`), in `namespace ultramem::amx`. The rules
 // for files of simd/ in core/isa.h hold here too.
 namespace ultramem::amx {

@@ -22,7 +22,7 @@ struct Sums {
 };
 
 // Four sums, because a product that waits for the one before it takes three times as long.
-inline __attribute__((always_inline)) void multiply(const int8_t* keys, const int8_t* queries, size_t tileBytes, Sums& sums) {
+ULTRAMEM_INLINE void multiply(const int8_t* keys, const int8_t* queries, size_t tileBytes, Sums& sums) {
   _tile_zero(HIGH_HIGH);
   _tile_zero(HIGH_LOW);
   _tile_zero(LOW_HIGH);
@@ -43,7 +43,7 @@ inline __attribute__((always_inline)) void multiply(const int8_t* keys, const in
   _tile_stored(LOW_LOW, sums.of[LOW_LOW], 64);
 }
 
-inline __attribute__((always_inline)) __m512 joined(const Sums& sums, size_t token) {
+ULTRAMEM_INLINE __m512 joined(const Sums& sums, size_t token) {
   const auto row = [&](int part) { return _mm512_load_si512(sums.of[part][token]); };
   const __m512 middle = _mm512_cvtepi32_ps(_mm512_add_epi32(row(HIGH_LOW), row(LOW_HIGH)));
   const __m512 lower = _mm512_fmadd_ps(middle, _mm512_set1_ps(256), _mm512_cvtepi32_ps(row(LOW_LOW)));
@@ -51,7 +51,7 @@ inline __attribute__((always_inline)) __m512 joined(const Sums& sums, size_t tok
 }
 
 // Scores of up to TILE tokens and one tile of keys.
-inline __attribute__((always_inline)) void write(const TileScores& task, size_t tile, size_t first, const Sums& sums) {
+ULTRAMEM_INLINE void write(const TileScores& task, size_t tile, size_t first, const Sums& sums) {
   const size_t stride = task.keyTileCount * TILE;
   const size_t count = task.tokenCount - first < TILE ? task.tokenCount - first : TILE;
   const __m512 scales = _mm512_loadu_ps(task.scales + tile * TILE);

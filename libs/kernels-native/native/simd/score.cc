@@ -253,7 +253,8 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
   float tail[WIDTH];
   for (int i = 0; i < WIDTH; i++) tail[i] = whole + i < width ? q[whole + i] : 0.0f;
   Vec magnitude = abs(load(tail));
-  // Numbers of 8 bits: the largest becomes 127. Of 16 bits: neither the largest beyond 32639 (WORD_MAX in core/keys.cc) nor the norm of a lane beyond 46000.
+  // Numbers of 8 bits: the largest becomes 127. Of 16 bits: neither the largest beyond 32639 nor the norm of a lane beyond 46000
+  // (WORD_MAX and LANE_NORM_MAX in core/keys.cc).
   LaneSquares squares;
   squares.add(whole, load(tail));
   for (size_t c = 0; c < whole; c += WIDTH) {

@@ -160,7 +160,10 @@ Problem makeProblem(Random& random) {
   const bool isMemoryPlus = random.oneIn(4);
   p.hasCores = !isMemoryPlus;
   p.shape = {random.between(1, 3), random.oneIn(4) ? random.between(200, 700) : random.between(1, 120),
-             random.oneIn(3) ? random.between(1, 8) : random.oneIn(4) ? random.between(97, 260) : random.oneIn(16) ? random.between(505, 520) : random.between(1, 70),
+             random.oneIn(3)    ? random.between(1, 8)
+             : random.oneIn(4)  ? random.between(97, 260)
+             : random.oneIn(16) ? random.between(505, 520)
+                                : random.between(1, 70),
              isMemoryPlus ? 1 : random.between(1, 4)};
   p.tokenCount = random.oneIn(3) ? random.between(9, 80) : random.between(0, 6);
   p.groupCount = random.between(1, 2);
