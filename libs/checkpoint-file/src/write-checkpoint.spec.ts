@@ -21,6 +21,8 @@ const CONFIG = {
   mem_pre_vdim: 0,
 };
 
+const HUGE = 2 * 1024 * 1024;
+
 let parent: string;
 let target: string;
 beforeEach(async () => {
@@ -117,6 +119,30 @@ describe('writeCheckpoint', () => {
         /cannot be written \(ENAMETOOLONG\); expected a path on a writable disk; /,
       ),
     });
+  });
+});
+
+describe('fileSink', () => {
+  it('writes whole huge pages and then the end, whatever the pieces are', async () => {
+    const lengths = [1, 5, HUGE - 7, 3, 3 * HUGE + 11, HUGE - 13, HUGE, 2, 0, 40];
+    const all = Uint8Array.from(
+      { length: lengths.reduce((sum, length) => sum + length, 0) },
+      (_, i) => i * 7,
+    );
+    const handle = await open(target, 'wx');
+    const file = { name: 'model', totalBytes: all.length, writtenBytes: 0, freeBytes: async () => 0 };
+    const told: number[] = [];
+    const sink = fileSink(handle, file, (written) => told.push(written));
+    let done = 0;
+    for (const length of lengths) {
+      await sink.write(all.slice(done, done + length));
+      done += length;
+      expect(told.at(-1)).toBe(done);
+      expect((await handle.stat()).size).toBe(done === all.length ? done : done - (done % HUGE));
+      expect(file.writtenBytes).toBe((await handle.stat()).size);
+    }
+    await handle.close();
+    expect(Buffer.compare(await readFile(target), all)).toBe(0);
   });
 });
 
