@@ -10,16 +10,13 @@
 namespace ultramem {
 namespace {
 
-// Rows are fetched twice before they are used: far ahead into the second cache, which waits for more lines of memory at once than the
-// first, then a little ahead into the first; both line by line between the sums. Far covers the memory's latency and stays in the
-// cache.
+// How far ahead of their use rows are fetched into the second cache: covers the memory's latency and stays in the cache.
 constexpr size_t FAR_BYTES = 16384;
-constexpr size_t NEAR_ROWS = 8;
 // Entries that a thread orders and gates before it adds their rows.
 constexpr size_t CHUNK_ENTRIES = 2048;
 constexpr uint32_t PARTS_PER_LANE = 8;
 
-const PoolTable::AddRows* addRowsOf(ValueDtype dtype) {
+PoolTable::SumRows sumRowsOf(ValueDtype dtype) {
   const PoolTable& table = ULTRAMEM_PICK(poolTable);
   switch (dtype) {
     case ValueDtype::f32: return table.f32;
@@ -42,7 +39,7 @@ const DotTable::DotRows* dotRowsOf(ValueDtype dtype) {
 }
 
 size_t rowsFar(const ValueTable& table) {
-  return NEAR_ROWS + std::clamp<size_t>(FAR_BYTES / std::max<size_t>(1, table.shape().keptBytes()), 4, 56);
+  return ROWS_SOON + std::clamp<size_t>(FAR_BYTES / std::max<size_t>(1, table.shape().keptBytes()), 4, 56);
 }
 
 // Into the second cache. The last byte may lie on a line of its own.
@@ -53,7 +50,6 @@ void prefetchFar(const ValueTable& table, const uint8_t* row) {
   __builtin_prefetch(row + bytes - 1, 0, 2);
   if (table.scaleOffset() >= bytes) __builtin_prefetch(row + table.scaleOffset(), 0, 2);
 }
-
 
 // Dot products of entries first .. end - 1 of one token into dots[0 ..].
 void dotEntries(const ValueTable& table, const uint32_t* slot, size_t count, const float* query, double* dots) {
@@ -69,7 +65,7 @@ void dotEntries(const ValueTable& table, const uint32_t* slot, size_t count, con
     for (size_t r = 0; r < rows; r++) {
       group.row[r] = table.row(slot[i + r]);
       group.scale[r] = group.row[r] + table.scaleOffset();
-      group.ahead[r] = table.row(slot[std::min(i + r + NEAR_ROWS, count - 1)]);
+      group.ahead[r] = table.row(slot[std::min(i + r + ROWS_SOON, count - 1)]);
       if (i + r + far < count) prefetchFar(table, table.row(slot[i + r + far]));
     }
     kernels[rows == DOT_ROWS ? 0 : 1](dots + i, query, width, group);
@@ -88,11 +84,8 @@ class Pooling {
         weights_(gated == nullptr ? request.weight : gated),
         columns_(columns),
         out_(out),
-        addRows_(addRowsOf(table.shape().dtype)),
-        far_(rowsFar(table)),
-        elementBytes_(table.elementBytes()),
-        width_(columns.end - columns.begin),
-        sums_(width_ * sizeof(double)) {}
+        sumRows_(sumRowsOf(table.shape().dtype)),
+        ahead_(rowsFar(table)) {}
 
   void run(size_t tokenBegin, size_t tokenEnd) {
     const uint32_t* start = request_.entries.entryStart;
@@ -105,105 +98,69 @@ class Pooling {
   }
 
  private:
-  // Entries of one token and block, [begin, end) of `order_`.
-  struct Run {
-    size_t begin;
-    size_t end;
-  };
-
-  // [entries from `firstEntry` on, coreCount]
-  struct Weights {
-    const float* values;
-    size_t firstEntry;
-  };
-
   void runChunk(size_t tokenBegin, size_t tokenEnd) {
+    const uint32_t* slots = request_.entries.slot;
     const size_t entryBegin = request_.entries.entryStart[tokenBegin];
-    const size_t entryEnd = request_.entries.entryStart[tokenEnd];
-    const ReadAhead ahead(table_, request_.entries.slot + entryBegin, entryEnd - entryBegin);
-    orderByBlock(tokenBegin, tokenEnd);
-    Weights weights{weights_, 0};
+    const size_t entryCount = request_.entries.entryStart[tokenEnd] - entryBegin;
+    const ReadAhead ahead(table_, slots + entryBegin, entryCount);
+    const float* weights = weights_ + entryBegin * request_.coreCount;
     if (gatesHere_) {
       gate(tokenBegin, tokenEnd);
-      weights = {gated_.data(), entryBegin};
+      weights = gated_.data();
     }
-    for (size_t i = 0; i < std::min(far_, entryEnd - entryBegin); i++) prefetchFar(table_, rowOf(i));
-    size_t run = 0;
-    for (size_t token = tokenBegin; token < tokenEnd; token++)
-      for (uint32_t block = 0; block < request_.blockCount; block++, run++) poolRun(runs_[run], token, block, weights);
+    orderByBlock(tokenBegin, tokenEnd, weights);
+    for (size_t i = 0; i < std::min(ahead_, entryCount); i++) prefetchFar(table_, rows_[i]);
+    size_t begin = 0;
+    for (size_t sum = 0; sum < ends_.size(); begin = ends_[sum++])
+      poolRun(begin, ends_[sum] - begin, entryCount, tokenBegin * request_.blockCount + sum);
   }
 
-  // Entries of every token by block, otherwise in their order: sums of one block then stay in the nearest cache.
-  void orderByBlock(size_t tokenBegin, size_t tokenEnd) {
-    const uint32_t* start = request_.entries.entryStart;
+  // Rows and weights of every token by block, otherwise in their order, so that each sum has its own behind one another.
+  void orderByBlock(size_t tokenBegin, size_t tokenEnd, const float* weights) {
+    const Entries& entries = request_.entries;
+    const uint32_t* start = entries.entryStart;
     const size_t blockCount = request_.blockCount;
+    const size_t coreCount = request_.coreCount;
     const size_t entryBegin = start[tokenBegin];
-    order_.resize(start[tokenEnd] - entryBegin);
-    runs_.resize((tokenEnd - tokenBegin) * blockCount);
-    Run* runs = runs_.data();
-    for (size_t token = tokenBegin; token < tokenEnd; token++, runs += blockCount) {
-      for (size_t block = 0; block < blockCount; block++) runs[block].end = 0;
-      for (size_t entry = start[token]; entry < start[token + 1]; entry++) runs[request_.block[entry]].end++;
+    const size_t entryCount = start[tokenEnd] - entryBegin;
+    rows_.resize(entryCount + ahead_);
+    ordered_.resize(entryCount * coreCount);
+    ends_.resize((tokenEnd - tokenBegin) * blockCount);
+    uint32_t* ends = ends_.data();
+    for (size_t token = tokenBegin; token < tokenEnd; token++, ends += blockCount) {
+      for (size_t block = 0; block < blockCount; block++) ends[block] = 0;
+      for (size_t entry = start[token]; entry < start[token + 1]; entry++) ends[request_.block[entry]]++;
       size_t begin = start[token] - entryBegin;
       for (size_t block = 0; block < blockCount; block++) {
-        const size_t count = runs[block].end;
-        runs[block] = {begin, begin};
+        const size_t count = ends[block];
+        ends[block] = static_cast<uint32_t>(begin);
         begin += count;
       }
-      for (size_t entry = start[token]; entry < start[token + 1]; entry++)
-        order_[runs[request_.block[entry]].end++] = static_cast<uint32_t>(entry);
+      for (size_t entry = start[token]; entry < start[token + 1]; entry++) {
+        const size_t place = ends[request_.block[entry]]++;
+        rows_[place] = table_.row(entries.slot[entry]);
+        const float* weight = weights + (entry - entryBegin) * coreCount;
+        for (size_t core = 0; core < coreCount; core++) ordered_[core * entryCount + place] = static_cast<double>(weight[core]);
+      }
     }
+    for (size_t i = 0; i < ahead_ && entryCount > 0; i++) rows_[entryCount + i] = rows_[entryCount - 1];
   }
 
   void gate(size_t tokenBegin, size_t tokenEnd);
 
-  const uint8_t* rowOf(size_t ordered) const { return table_.row(request_.entries.slot[order_[ordered]]); }
-
-  void poolRun(const Run& run, size_t token, uint32_t block, const Weights& weights) {
-    double* sums = sums_.as<double>();
-    std::fill(sums, sums + width_, 0.0);
-    for (size_t i = run.begin; i < run.end; i += ROW_GROUP)
-      addGroup(i, std::min<size_t>(ROW_GROUP, run.end - i), weights);
-    float* out = out_ + (token * request_.blockCount + block) * table_.shape().width() + columns_.begin;
-    for (size_t c = 0; c < width_; c++) out[c] = static_cast<float>(sums[c]);
-  }
-
-  // Adds rows `first .. first + count - 1` of the order, each core's columns with its weight.
-  void addGroup(size_t first, size_t count, const Weights& weights) {
+  // The sum of `count` rows from `begin` of the order, each core's columns with its weights.
+  void poolRun(size_t begin, size_t count, size_t entryCount, size_t sum) {
     const TableShape& shape = table_.shape();
-    const bool scaled = shape.dtype == ValueDtype::int8Block64;
+    RowRun run{rows_.data() + begin, nullptr, count, ahead_, table_.scaleOffset(), table_.scalePhase()};
+    float* out = out_ + sum * shape.width();
+    // Cores divide the full width of the table, not the rectangle.
     const size_t part = shape.fullWidth / request_.coreCount;
-    const uint8_t* row[ROW_GROUP];
-    const uint8_t* soon[ROW_GROUP];
-    const uint8_t* later[ROW_GROUP];
-    const float* weight[ROW_GROUP];
-    for (size_t r = 0; r < count; r++) {
-      row[r] = rowOf(first + r);
-      weight[r] = weights.values + (order_[first + r] - weights.firstEntry) * request_.coreCount;
-      soon[r] = rowOf(std::min(first + r + NEAR_ROWS, order_.size() - 1));
-      later[r] = rowOf(std::min(first + r + far_, order_.size() - 1));
-      if (scaled) __builtin_prefetch(later[r] + table_.scaleOffset(), 0, 2);
-    }
-    RowGroup group;
-    // Columns of the whole table; cores divide its full width, not the rectangle.
-    const size_t begin = shape.columnBegin + columns_.begin;
-    const size_t end = shape.columnBegin + columns_.end;
-    for (size_t column = begin; column < end;) {
-      const size_t core = column / part;
-      const size_t partEnd = std::min(end, (core + 1) * part);
-      const size_t inRow = column - shape.columnBegin;
-      group.phase = static_cast<uint32_t>(column % SCALE_BLOCK);
-      for (size_t r = 0; r < count; r++) {
-        group.row[r] = row[r] + inRow * elementBytes_;
-        group.soon[r] = soon[r] + inRow * elementBytes_;
-        group.later[r] = later[r] + inRow * elementBytes_;
-        group.weight[r] = static_cast<double>(weight[r][core]);
-        if (scaled)
-          group.scale[r] =
-              row[r] + table_.scaleOffset() + 2 * (column / SCALE_BLOCK - shape.columnBegin / SCALE_BLOCK);
-      }
-      addRows_[count - 1](sums_.as<double>() + (column - begin), partEnd - column, group);
-      column = partEnd;
+    for (size_t column = columns_.begin; column < columns_.end;) {
+      const size_t core = (shape.columnBegin + column) / part;
+      const size_t end = std::min<size_t>(columns_.end, (core + 1) * part - shape.columnBegin);
+      run.weight = ordered_.data() + core * entryCount + begin;
+      sumRows_(run, column, end - column, out + column);
+      column = end;
     }
   }
 
@@ -213,13 +170,11 @@ class Pooling {
   const float* weights_;
   const Slice columns_;
   float* out_;
-  const PoolTable::AddRows* addRows_;
-  const size_t far_;
-  const size_t elementBytes_;
-  const size_t width_;
-  Memory sums_;  // on cache lines, because vectors that cross one cost twice
-  std::vector<uint32_t> order_;
-  std::vector<Run> runs_;
+  const PoolTable::SumRows sumRows_;
+  const size_t ahead_;
+  std::vector<const uint8_t*> rows_;  // by token and block
+  std::vector<double> ordered_;       // [cores, rows_]
+  std::vector<uint32_t> ends_;        // [tokens, blocks], of their rows
   std::vector<double> dots_;
   std::vector<float> gates_;
   std::vector<float> gated_;

@@ -6,8 +6,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(ULTRAMEM_ISA_AVX512) || defined(ULTRAMEM_ISA_AVX2)
+#if defined(__SSE2__)
 #include <immintrin.h>
+#elif defined(ULTRAMEM_ISA_NEON)
+#include <arm_neon.h>
 #endif
 
 #define ULTRAMEM_INLINE static inline __attribute__((always_inline))

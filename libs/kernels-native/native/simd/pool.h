@@ -7,28 +7,28 @@
 
 namespace ultramem {
 
-// Rows that are added together: sums are loaded and stored once for all of them.
-constexpr uint32_t ROW_GROUP = 4;
+// Rows from the one that is added to the one that is fetched into the first cache.
+constexpr size_t ROWS_SOON = 8;
 
-// A range of columns of up to ROW_GROUP rows.
-struct RowGroup {
-  const uint8_t* row[ROW_GROUP];  // the range's first column
-  double weight[ROW_GROUP];
-  const uint8_t* scale[ROW_GROUP];  // int8: the scale of the first column's block
-  uint32_t phase;                   // int8: the first column's place in its block
-  // As `row`, of rows that come later and are fetched on the way: soon, into the first cache, and much later, into the second. Any
-  // address is allowed.
-  const uint8_t* soon[ROW_GROUP];
-  const uint8_t* later[ROW_GROUP];
+// Rows that are added up. They are fetched twice before: far ahead into the second cache, which waits for more lines of memory at once
+// than the first, then a little ahead into the first, both line by line between the sums.
+struct RowRun {
+  const uint8_t* const* row;  // [count], each at its first column; behind them at least `ahead` more to fetch, of any address
+  const double* weight;       // [count]
+  size_t count;
+  size_t ahead;  // rows from the one that is added to the one that is fetched into the second cache; at least ROWS_SOON
+  size_t scaleOffset;  // int8: from a row's first column to the scale of that column's block
+  uint32_t scalePhase;  // int8: the first column's place in its block
 };
 
 struct PoolTable {
-  // sums[0 .. columns - 1] += weight[0] row[0], then weight[1] row[1] and so on, in f64. One function for each number of rows - 1.
-  using AddRows = void (*)(double* sums, size_t columns, const RowGroup& group);
-  AddRows f32[ROW_GROUP];
-  AddRows bf16[ROW_GROUP];
-  AddRows f16[ROW_GROUP];
-  AddRows int8[ROW_GROUP];
+  // out[0 .. count - 1] = columns first .. first + count - 1 of the sum of weight times row, in f64 in the order of the rows,
+  // rounded once.
+  using SumRows = void (*)(const RowRun& run, size_t first, size_t count, float* out);
+  SumRows f32;
+  SumRows bf16;
+  SumRows f16;
+  SumRows int8;
 };
 
 ULTRAMEM_TABLES(PoolTable, poolTable)

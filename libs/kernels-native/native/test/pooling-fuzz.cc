@@ -182,7 +182,7 @@ Batch makeBatch(Random& random, size_t rowBegin, size_t rowEnd) {
 void checkPool(Random& random, Workers& workers) {
   const ValueDtype dtype = DTYPES[random.below(4)];
   const auto coreCount = static_cast<uint32_t>(random.between(1, 4));
-  const size_t width = coreCount * random.between(1, random.oneIn(3) ? 120 : 20);
+  const size_t width = coreCount * random.between(1, random.oneIn(6) ? 400 : random.oneIn(3) ? 120 : 20);
   const size_t rows = random.between(1, 40);
   const Table table = makeTable(random, dtype, rows, width, false);
   const bool gated = random.oneIn(3);
