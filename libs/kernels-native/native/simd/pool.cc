@@ -151,6 +151,9 @@ void sumEights(const RowRun& run, size_t offset, size_t scaleOffset, float* out)
   constexpr size_t BLOCKS = Element::SCALED ? (Eights + SCALE_EIGHTS - 1) / SCALE_EIGHTS : 1;
   Eight sums[Eights] = {};
   const uint8_t* const* row = run.row;
+  // Rows of foreign files begin anywhere on a line, and these columns then end on one line more.
+  constexpr size_t SPAN = Eights * LANES * BYTES;
+  const size_t last = (reinterpret_cast<uintptr_t>(row[0]) + offset + SPAN) % CACHE_LINE == 0 ? 0 : SPAN - 1;
   for (size_t i = 0; i < run.count; i++) {
     const uint8_t* at = row[i] + offset;
     const uint8_t* soon = row[i + ROWS_SOON] + offset;
@@ -173,6 +176,8 @@ void sumEights(const RowRun& run, size_t offset, size_t scaleOffset, float* out)
       if (exact)
         for (size_t b = 0; b < BLOCKS; b++) weight[b] = Part{} + run.weight[i] * static_cast<double>(scale[b]);
     }
+    __builtin_prefetch(later + last, 0, 2);
+    __builtin_prefetch(soon + last);
 #pragma GCC unroll 16
     for (size_t e = 0; e < Eights; e++) {
       const size_t byte = e * LANES * BYTES;
