@@ -1,6 +1,8 @@
 import { DTYPE_BYTES } from './tensor-source.ts';
 import { encodeUtf8 } from './utf8.ts';
 
+/** The format asks for a multiple of 8. Rows that begin on a cache line are read faster. */
+const ALIGNMENT = 64;
 const STORED_BYTES = { ...DTYPE_BYTES, U8: 1 };
 
 /** What a tensor's header entry is made of. */
@@ -12,7 +14,7 @@ export interface TensorDescription {
 }
 
 export interface SafetensorsLayout {
-  /** Length and JSON: the file's first bytes, a multiple of 8. */
+  /** Length and JSON: the file's first bytes, whole cache lines. */
   header: Uint8Array;
   /** Where each tensor's data starts in the file, in the order of the entries. */
   offsets: number[];
@@ -37,12 +39,13 @@ export function safetensorsHeader(
     return begin;
   });
   const text = encodeUtf8(JSON.stringify(json));
-  const header = new Uint8Array(8 + Math.ceil(text.byteLength / 8) * 8).fill(0x20); // the format pads with spaces
-  new DataView(header.buffer).setBigUint64(0, BigInt(header.byteLength - 8), true);
+  const headerBytes = Math.ceil((8 + text.byteLength) / ALIGNMENT) * ALIGNMENT;
+  const header = new Uint8Array(headerBytes).fill(0x20); // the format pads with spaces
+  new DataView(header.buffer).setBigUint64(0, BigInt(headerBytes - 8), true);
   header.set(text, 8);
   return {
     header,
-    offsets: begins.map((begin) => header.byteLength + begin),
-    fileByteCount: header.byteLength + end,
+    offsets: begins.map((begin) => headerBytes + begin),
+    fileByteCount: headerBytes + end,
   };
 }
