@@ -10,6 +10,7 @@ import {
 } from '@ultramem/kernels';
 import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
 import { Resident } from './resident.ts';
+import { unwritten } from './unwritten.ts';
 
 type MatrixHandle = NativeHandle<'matrix'>;
 
@@ -67,7 +68,7 @@ export function denseKernels(addon: Addon, engine: Engine) {
     matmul: async (weight, x, rowCount, bias) => {
       assert(weight instanceof NativeMatrix, 'a matrix is used by the backend that loaded it');
       assertProduct(weight, x, rowCount, bias);
-      const out = new Float32Array(rowCount * weight.rows);
+      const out = unwritten(Float32Array, rowCount * weight.rows);
       const pending = addon.matmul(engine, weight.handle, x, rowCount, bias, out);
       if (pending !== undefined) await pending;
       return out;
@@ -75,7 +76,7 @@ export function denseKernels(addon: Addon, engine: Engine) {
     activate: async (kind, x, width) => {
       assert(width > 0 && x.length % width === 0, 'x has whole rows');
       assert(kind !== 'swiglu' || width % 2 === 0, 'the gate of swiglu is as wide as what it gates');
-      const out = kind === 'swiglu' ? new Float32Array(x.length / 2) : x;
+      const out = kind === 'swiglu' ? unwritten(Float32Array, x.length / 2) : x;
       const pending = addon.activate(engine, ACTIVATIONS.indexOf(kind), x, width, out);
       if (pending !== undefined) await pending;
       return out;
@@ -88,7 +89,7 @@ async function attend(addon: Addon, engine: Engine, request: AttendRequest): Pro
   const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
     request;
   assertAttend(request);
-  const out = new Float32Array(query.length);
+  const out = unwritten(Float32Array, query.length);
   const pending = addon.attend(
     engine,
     query,

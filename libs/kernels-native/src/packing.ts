@@ -1,6 +1,7 @@
 import { assert } from '@ultramem/invariant';
 import { type Kernels, type PackedEncoding, packedBytes } from '@ultramem/kernels';
 import type { Addon, Engine, Pending } from './load-addon.ts';
+import { unwritten } from './unwritten.ts';
 
 /** `native/addon/packing.cc`. */
 export interface PackingAddon {
@@ -28,7 +29,7 @@ const ENCODINGS: readonly PackedEncoding[] = ['bf16', 'int8'];
 export function packingKernels(addon: Addon, engine: Engine) {
   return {
     packVectors: async (values, width, encoding) => {
-      const out = new Uint8Array(packedBytes(values.length, width, encoding));
+      const out = unwritten(Uint8Array, packedBytes(values.length, width, encoding));
       try {
         await addon.packVectors(engine, values, width, numberOf(encoding), out);
       } catch (error) {
@@ -39,7 +40,7 @@ export function packingKernels(addon: Addon, engine: Engine) {
     },
     unpackVectors: async (bytes, count, width, encoding) => {
       if (bytes.length !== packedBytes(count, width, encoding)) return null;
-      const out = new Float32Array(count);
+      const out = unwritten(Float32Array, count);
       await addon.unpackVectors(engine, bytes, width, numberOf(encoding), out);
       return out;
     },

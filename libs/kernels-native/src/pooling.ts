@@ -10,6 +10,7 @@ import { assertDots, assertPool, type Kernels, type ValueTable } from '@ultramem
 import { type Range, rangeLength } from '@ultramem/ultramem';
 import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
 import { Resident } from './resident.ts';
+import { unwritten } from './unwritten.ts';
 
 type TableHandle = NativeHandle<'value table'>;
 
@@ -91,7 +92,7 @@ export function poolingKernels(addon: Addon, engine: Engine, memoryBytes: number
       const table = ownValues(values);
       assertPool(table, request);
       const { tokenCount, entryStart, slot, block, blockCount, weight, coreCount, pre } = request;
-      const out = new Float32Array(tokenCount * blockCount * rangeLength(table.columns));
+      const out = unwritten(Float32Array, tokenCount * blockCount * rangeLength(table.columns));
       await settled(() =>
         addon.poolValues(
           engine,
@@ -111,7 +112,7 @@ export function poolingKernels(addon: Addon, engine: Engine, memoryBytes: number
       const table = ownValues(values);
       assertDots(table, request);
       const { entryStart, slot, query } = request;
-      const out = new Float64Array(slot.length);
+      const out = unwritten(Float64Array, slot.length);
       await settled(() => addon.dotValues(engine, table.handle, entryStart, slot, query, out));
       return out;
     },

@@ -4,7 +4,6 @@ import {
   assertCores,
   assertGrid,
   assertScores,
-  emptySelection,
   type GridRequest,
   type Kernels,
   type KeyTable,
@@ -25,6 +24,7 @@ import {
 } from '@ultramem/ultramem';
 import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
 import { Resident } from './resident.ts';
+import { unwritten } from './unwritten.ts';
 
 type KeysHandle = NativeHandle<'keys'>;
 
@@ -132,8 +132,8 @@ async function scoreKeys(
   const perSide = Math.min(request.k, rangeLength(keys.range));
   const call = scoreArguments(keys, request, perSide);
   const entries = tokenCount * keys.headCount * SIDES * perSide;
-  const index = new Uint32Array(entries);
-  const refined = new Float32Array(entries * keys.rank);
+  const index = unwritten(Uint32Array, entries);
+  const refined = unwritten(Float32Array, entries * keys.rank);
   if (entries > 0) await settled(() => addon.scoreKeys(engine, ...call, keys.range.start, index, refined));
   return { tokenCount, perSide, index, refined };
 }
@@ -150,7 +150,7 @@ async function select(
   const k = Math.min(request.k, rangeLength(keys.range));
   const call = scoreArguments(keys, request, k);
   assertCores(request, headCount, rank);
-  const selection = emptySelection(tokenCount, headCount * k, coreCount);
+  const selection = unwrittenSelection(tokenCount, headCount * k, coreCount);
   return winners(selection, k, cores, (...into) => addon.select(engine, ...call, cores, coreCount, ...into));
 }
 
@@ -158,7 +158,7 @@ async function selectGrid(addon: Addon, engine: Engine, request: GridRequest): P
   const { candidates, headCount, keyCount, rank, cores, coreCount } = request;
   const { tokenCount, perSide: k, index, refined } = candidates;
   assertGrid(request);
-  const selection = emptySelection(tokenCount, headCount * k, coreCount);
+  const selection = unwrittenSelection(tokenCount, headCount * k, coreCount);
   return winners(selection, k, cores, (...into) =>
     addon.selectGrid(
       engine,
@@ -182,7 +182,7 @@ async function address(addon: Addon, engine: Engine, request: AddressRequest): P
   // Beyond 32 bits the native side does not go, nor does any table that fits a machine.
   if (shuffle instanceof Float64Array || virtualCount >= 2 ** 32)
     return addressValues(geometry, layer, virtualIndex, shuffle);
-  const slot = new Uint32Array(virtualIndex.length);
+  const slot = unwritten(Uint32Array, virtualIndex.length);
   const block = new Uint8Array(virtualIndex.length);
   try {
     await addon.addressValues(
@@ -221,6 +221,17 @@ async function winners(
     scores.set(sums);
   }
   return selection;
+}
+
+function unwrittenSelection(tokenCount: number, perToken: number, coreCount: number): Selection {
+  const count = tokenCount * perToken;
+  return {
+    tokenCount,
+    perToken,
+    virtualIndex: unwritten(Float64Array, count),
+    scores: unwritten(Float32Array, count * coreCount),
+    rankScore: unwritten(Float32Array, count),
+  };
 }
 
 function hasCode(error: unknown, code: string): boolean {
