@@ -1,5 +1,6 @@
 import { assertPartials, type Kernels } from '@ultramem/kernels';
 import type { Addon, Engine, Pending } from './load-addon.ts';
+import { unwritten } from './unwritten.ts';
 
 /** `native/addon/merging.cc`. */
 export interface MergingAddon {
@@ -24,7 +25,7 @@ export function mergingKernels(addon: Addon, engine: Engine) {
     mergePartials: async (parts, size) => {
       assertPartials(parts, size);
       const { tokenCount, blockCount, width } = size;
-      const out = new Float32Array(tokenCount * blockCount * width);
+      const out = unwritten(Float32Array, tokenCount * blockCount * width);
       await addon.mergePartials(
         engine,
         parts.flatMap(({ token, pooled }) => [token, pooled]),

@@ -17,8 +17,8 @@ using Columns = std::pair<size_t, size_t>;
 Columns columnsOf(const MergePart& part) { return {part.columnBegin, part.columnEnd}; }
 
 void mergeRows(float* into, std::span<const float* const> rows, size_t at, size_t columns, bool single) {
-  // A token that one part alone can have keeps the zeros that are there, as in the reference; a sum of nothing is -0.
-  if (rows.empty() && !single) std::fill(into, into + columns, -0.0f);
+  // As in the reference: where one part alone can have a token, nothing of it is 0; a sum of nothing is -0.
+  if (rows.empty()) std::fill(into, into + columns, single ? 0.0f : -0.0f);
   if (rows.size() == 1) std::memcpy(into, rows[0] + at, columns * sizeof(float));
   if (rows.size() > 1) ULTRAMEM_PICK(mergeTable).sumRows(into, rows.data(), rows.size(), at, columns);
 }
@@ -44,6 +44,13 @@ void mergeTokens(const MergeTask& task, std::span<const MergePart> parts, size_t
   }
 }
 
+// Zeros into columns that no part has.
+void clearTokens(const MergeTask& task, size_t columnBegin, size_t columnEnd, size_t begin, size_t end) {
+  if (columnBegin >= columnEnd) return;
+  for (size_t row = begin * task.blockCount; row < end * task.blockCount; row++)
+    std::fill(task.out + row * task.width + columnBegin, task.out + row * task.width + columnEnd, 0.0f);
+}
+
 }  // namespace
 
 void mergePartials(const MergeTask& task, Workers& workers) {
@@ -56,11 +63,15 @@ void mergePartials(const MergeTask& task, Workers& workers) {
   workers.run(static_cast<uint32_t>((task.tokenCount + tokens - 1) / tokens), [&](uint32_t piece, uint32_t) {
     const size_t begin = piece * tokens;
     const size_t end = std::min(task.tokenCount, begin + tokens);
+    size_t covered = 0;
     for (auto first = parts.begin(); first != parts.end();) {
       const auto last = std::find_if(first, parts.end(), [&](const auto& part) { return columnsOf(part) != columnsOf(*first); });
+      clearTokens(task, covered, first->columnBegin, begin, end);
       mergeTokens(task, {first, last}, begin, end);
+      covered = std::max(covered, first->columnEnd);
       first = last;
     }
+    clearTokens(task, covered, task.width, begin, end);
   });
 }
 

@@ -22,7 +22,7 @@ struct MergeTask {
   size_t tokenCount;  // below 2^32
   size_t blockCount;
   size_t width;
-  float* out;  // [tokenCount, blockCount, width], zeros
+  float* out;  // [tokenCount, blockCount, width]
 };
 
 // Parts of the same columns are added in their order, in f64, and rounded once; other column ranges lie beside each other. The bits of

@@ -29,11 +29,11 @@ class Random {
   std::mt19937_64 engine_;
 };
 
-// A vector whose elements lie at an address that is aligned to the element only, with nothing after the last.
+// A vector whose elements lie at an address that is aligned to the element only, with nothing after the last, and are rubbish at first.
 template <class T>
 class Exact {
  public:
-  explicit Exact(size_t size) : size_(size), memory_(new T[size + 1]()) {}
+  explicit Exact(size_t size) : size_(size), memory_(new T[size + 1]) { std::memset(memory_.get(), 0xa5, (size + 1) * sizeof(T)); }
   T* data() { return memory_.get() + 1; }
   const T* data() const { return memory_.get() + 1; }
   size_t size() const { return size_; }
