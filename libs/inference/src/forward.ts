@@ -3,7 +3,7 @@ import { present } from '@ultramem/invariant';
 import type { Kernels } from '@ultramem/kernels';
 import { attention } from './attention.ts';
 import { type Batch, layOutBatch, type SequenceStep } from './batch.ts';
-import { addInto, applyLinear } from './linear.ts';
+import { applyLinear } from './linear.ts';
 import type { MemoryLayer } from './load-memory-layers.ts';
 import type { DenseModel } from './load-model.ts';
 import { beginLookup, finishLookup } from './memory-layer.ts';
@@ -62,7 +62,7 @@ export async function forward(model: Model, step: ForwardStep): Promise<ForwardR
       const qkv = await applyLinear(kernels, block.attProj, a, batch.rowCount);
       const attended = await attention(kernels, dense, i, batch, qkv);
       const att = await applyLinear(kernels, block.attnOut, attended, batch.rowCount);
-      addInto(x, normAfter ? normalise(block.attentionNorm, att, dModel) : att);
+      await kernels.addInto(x, normAfter ? normalise(block.attentionNorm, att, dModel) : att);
 
       const h = normAfter ? x.slice() : normalise(block.ffNorm, x, dModel);
       if (block.reads !== null && withMemory) {
@@ -77,11 +77,11 @@ export async function forward(model: Model, step: ForwardStep): Promise<ForwardR
         await kernels.activate(config.activation, f, config.mlpHiddenSize),
         batch.rowCount,
       );
-      addInto(x, normAfter ? normalise(block.ffNorm, y, dModel) : y);
+      await kernels.addInto(x, normAfter ? normalise(block.ffNorm, y, dModel) : y);
 
       if (block.writes !== null && withMemory) {
         const answer = await lookups.finish(block.writes);
-        addInto(
+        await kernels.addInto(
           x,
           await finishLookup(
             kernels,

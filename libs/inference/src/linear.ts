@@ -14,8 +14,3 @@ export function applyLinear(
 ): Promise<Float32Array> {
   return kernels.matmul(linear.weight, x, rowCount, linear.bias);
 }
-
-/** `sum += addend`, element by element. */
-export function addInto(sum: Float32Array, addend: Float32Array): void {
-  for (let i = 0; i < sum.length; i++) sum[i] += addend[i];
-}

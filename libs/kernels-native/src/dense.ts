@@ -29,6 +29,7 @@ export interface DenseAddon {
     out: Float32Array,
   ): Pending;
   activate(engine: Engine, kind: number, x: Float32Array, width: number, out: Float32Array): Pending;
+  addInto(engine: Engine, sum: Float32Array, addend: Float32Array): Pending;
   attend(
     engine: Engine,
     query: Float32Array,
@@ -80,6 +81,10 @@ export function denseKernels(addon: Addon, engine: Engine) {
       const pending = addon.activate(engine, ACTIVATIONS.indexOf(kind), x, width, out);
       if (pending !== undefined) await pending;
       return out;
+    },
+    addInto: async (sum, addend) => {
+      assert(sum.length === addend.length, 'what is added has the shape of the sum');
+      await addon.addInto(engine, sum, addend);
     },
     attend: (request) => attend(addon, engine, request),
   } satisfies Partial<Kernels>;

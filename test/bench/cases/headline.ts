@@ -173,17 +173,14 @@ async function run(stack: Stack, input: Float32Array, withMemory: boolean): Prom
       await kernels.matmul(ffProj, x, rows, null),
       stack.hidden,
     );
-    addInto(x, await kernels.matmul(ffOut, activated, rows, null));
+    await kernels.addInto(x, await kernels.matmul(ffOut, activated, rows, null));
     const layer = memoryLayers[places.indexOf(block)];
     if (!withMemory || layer === undefined) continue;
     const h = x.slice();
-    addInto(x, await finishLookup(kernels, layer, h, await beginLookup(kernels, layer, lookUp, h)));
+    const answer = await beginLookup(kernels, layer, lookUp, h);
+    await kernels.addInto(x, await finishLookup(kernels, layer, h, answer));
   }
   return x;
-}
-
-function addInto(x: Float32Array, y: Float32Array): void {
-  for (let i = 0; i < x.length; i++) x[i]! += y[i]!;
 }
 
 async function touchedExperts(context: BenchContext, peer: PeerServer, batch: number): Promise<Float64Array> {

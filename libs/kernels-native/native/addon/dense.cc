@@ -81,6 +81,16 @@ napi_value activateOf(Arguments& arguments) {
   });
 }
 
+// addInto(engine, sum, addend)
+napi_value addIntoOf(Arguments& arguments) {
+  const auto engine = arguments.handle<Engine>(0);
+  const auto sum = arguments.array<float>(1);
+  const auto addend = arguments.array<float>(2);
+  require(sum.size() == addend.size(), "what is added has the shape of the sum");
+  return engine->call(arguments, addIntoNs(sum.size()),
+                      [=](Workers& workers) { addInto(sum.data(), addend.data(), sum.size(), workers); });
+}
+
 // attend(engine, query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes or null, out)
 napi_value attendOf(Arguments& arguments) {
   const auto engine = arguments.handle<Engine>(0);
@@ -115,6 +125,7 @@ void registerDense(napi_env env, napi_value exports) {
   exportMethod<matrixBytes>(env, exports, "matrixBytes");
   exportMethod<matmulOf>(env, exports, "matmul");
   exportMethod<activateOf>(env, exports, "activate");
+  exportMethod<addIntoOf>(env, exports, "addInto");
   exportMethod<attendOf>(env, exports, "attend");
 }
 

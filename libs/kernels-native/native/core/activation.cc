@@ -31,6 +31,16 @@ void activate(Activation kind, float* x, size_t rows, size_t width, float* out, 
   });
 }
 
+void addInto(float* sum, const float* addend, size_t count, Workers& workers) {
+  const auto parts = static_cast<uint32_t>(std::max<size_t>(1, count / PART_ELEMENTS));
+  workers.run(parts, [=](uint32_t part, uint32_t) {
+    const Slice slice = sliceOf(count, part, parts);
+    for (size_t i = slice.begin; i < slice.end; i++) sum[i] += addend[i];
+  });
+}
+
+double addIntoNs(size_t count) { return static_cast<double>(count) / 8; }
+
 double activateNs(size_t count) { return static_cast<double>(count); }
 
 }  // namespace ultramem

@@ -117,6 +117,7 @@ function validCalls(addon, engine) {
     ['matrixBytes', () => [matrix]],
     ['matmul', () => [engine, matrix, f32(5 * columns), 5, f32(rows), f32(5 * rows)]],
     ['activate', () => [engine, 0, f32(40), 10, f32(20)]],
+    ['addInto', () => [engine, f32(40), f32(40)]],
     [
       'attend',
       () => [engine, f32(2 * 4 * 6), f32(7 * 2 * 6), f32(7 * 2 * 6), 2, 7, 4, 2, 6, f32(4), f32(2 * 4 * 6)],

@@ -38,6 +38,7 @@ const DEFECTS: [string, string, Partial<Kernels>][] = [
     'matmul: 1 rows by a F32',
     { matmul: (weight, x, n, b) => good.matmul(weight, new Float32Array(x.buffer, 0, x.length), n, b) },
   ],
+  ['a residual that is replaced', 'addInto: sums', { addInto: async (sum, addend) => sum.set(addend) }],
   [
     'forgotten alibi',
     'attend: alibi',

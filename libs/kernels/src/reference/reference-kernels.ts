@@ -1,6 +1,7 @@
 import { addressValues } from '@ultramem/ultramem';
 import { activate } from '../activation.ts';
 import type { Kernels } from '../kernels.ts';
+import { addInto } from './add-into.ts';
 import { attend } from './attend.ts';
 import { dotRows } from './dot-rows.ts';
 import { loadKeys } from './load-keys.ts';
@@ -28,6 +29,7 @@ export function createReferenceKernels(breathe: (() => Promise<void>) | null = n
     loadValues,
     matmul: (weight, x, rowCount, bias) => matmul(turns, weight, x, rowCount, bias),
     activate: async (kind, x, width) => activate(kind, x, width),
+    addInto: async (sum, addend) => addInto(sum, addend),
     attend: (request) => attend(turns, request),
     scoreKeys: (keys, request) => scoreKeys(turns, keys, request),
     selectGrid: async (request) => selectGrid(request),
