@@ -28,6 +28,9 @@ struct Eight {
   Part part[PARTS];
 };
 
+// Compilers leave a difference to 0 out, as they may not do with a sum.
+ULTRAMEM_INLINE Part splat(double x) { return x - Part{}; }
+
 ULTRAMEM_INLINE void addProducts(Eight& sums, Part weight, const Eight& factors) {
   for (size_t p = 0; p < PARTS; p++) {
     // Fused or not has the same bits: products of two f32 are exact in f64.
@@ -144,7 +147,7 @@ struct Scaled {
 // A bf16 has 8 bits, so only a product that is denormal or overflows is rounded.
 ULTRAMEM_INLINE bool isExact(float scale) { return scale == 0 || (scale >= 0x1p-126f && scale <= 0x1p120f); }
 
-// Columns of 8 * Eights at `offset` bytes of each row, all with the scale at `scaleOffset`.
+// Columns of 8 * Eights at `offset` bytes of each row; int8 has the scale of each SCALE_EIGHTS of them from `scaleOffset` on.
 template <class Element, size_t Eights>
 void sumEights(const RowRun& run, size_t offset, size_t scaleOffset, float* out) {
   constexpr size_t BYTES = Element::Type::BYTES;
@@ -164,7 +167,7 @@ void sumEights(const RowRun& run, size_t offset, size_t scaleOffset, float* out)
     float scale[BLOCKS];
     bool exact = true;
     for (size_t b = 0; b < BLOCKS; b++) {
-      weight[b] = Part{} + run.weight[i];
+      weight[b] = splat(run.weight[i]);
       if constexpr (Element::SCALED) {
         scale[b] = scaleAt(row[i] + scaleOffset, b);
         exact = exact & isExact(scale[b]);
@@ -174,7 +177,7 @@ void sumEights(const RowRun& run, size_t offset, size_t scaleOffset, float* out)
       __builtin_prefetch(row[i + run.ahead] + scaleOffset, 0, 2);
       __builtin_prefetch(row[i + ROWS_SOON] + scaleOffset);
       if (exact)
-        for (size_t b = 0; b < BLOCKS; b++) weight[b] = Part{} + run.weight[i] * static_cast<double>(scale[b]);
+        for (size_t b = 0; b < BLOCKS; b++) weight[b] = splat(run.weight[i] * static_cast<double>(scale[b]));
     }
     __builtin_prefetch(later + last, 0, 2);
     __builtin_prefetch(soon + last);
