@@ -2,7 +2,6 @@ import type { Kernels } from '@ultramem/kernels';
 import type { Batch } from './batch.ts';
 import { reserve } from './kv-cache.ts';
 import type { Block, DenseModel } from './load-model.ts';
-import { normalise } from './norm.ts';
 import { rotate } from './rope.ts';
 import { settleAll } from './settle-all.ts';
 
@@ -28,8 +27,22 @@ export async function attention(
     for (let i = 0; i < qkv.length; i++) qkv[i] = Math.min(clipQkv, Math.max(-clipQkv, qkv[i]));
 
   const rowWidth = dModel + 2 * kvWidth;
-  const query = headVectors(model, block.queryNorm, batch, split(qkv, rowWidth, 0, dModel), nHeads);
-  const key = headVectors(model, block.keyNorm, batch, split(qkv, rowWidth, dModel, kvWidth), nKvHeads);
+  const query = await headVectors(
+    kernels,
+    model,
+    block.queryNorm,
+    batch,
+    split(qkv, rowWidth, 0, dModel),
+    nHeads,
+  );
+  const key = await headVectors(
+    kernels,
+    model,
+    block.keyNorm,
+    batch,
+    split(qkv, rowWidth, dModel, kvWidth),
+    nKvHeads,
+  );
   const value = split(qkv, rowWidth, dModel + kvWidth, kvWidth);
 
   const answers = batch.sequences.map(({ cache, firstRow, rowCount }) => {
@@ -53,15 +66,16 @@ export async function attention(
 }
 
 /** Norm of each head's vector, then its rotation to the token's position. */
-function headVectors(
+async function headVectors(
+  kernels: Kernels,
   model: DenseModel,
   norm: Block['queryNorm'],
   batch: Batch,
   x: Float32Array,
   headCount: number,
-): Float32Array {
+): Promise<Float32Array> {
   const headWidth = model.config.dModel / model.config.nHeads;
-  const vectors = norm === null ? x : normalise(norm, x, headWidth);
+  const vectors = norm === null ? x : await kernels.normalise(norm, x, headWidth);
   if (model.rope !== null)
     for (let row = 0; row < batch.rowCount; row++)
       rotate(model.rope, vectors, row * headCount * headWidth, batch.positions[row], headCount, headWidth);

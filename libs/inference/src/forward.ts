@@ -8,7 +8,6 @@ import type { MemoryLayer } from './load-memory-layers.ts';
 import type { DenseModel } from './load-model.ts';
 import { beginLookup, finishLookup } from './memory-layer.ts';
 import type { MemoryLookup } from './memory-lookup.ts';
-import { normalise } from './norm.ts';
 import { createPendingLookups, type LookupTiming } from './pending-lookups.ts';
 import { evenEntryStart } from './select-slots.ts';
 
@@ -58,13 +57,13 @@ export async function forward(model: Model, step: ForwardStep): Promise<ForwardR
   try {
     for (const [i, block] of dense.blocks.entries()) {
       if (step.captureHidden) hidden.push(x.slice());
-      const a = normAfter ? x : normalise(block.attentionNorm, x, dModel);
+      const a = normAfter ? x : await kernels.normalise(block.attentionNorm, x, dModel);
       const qkv = await applyLinear(kernels, block.attProj, a, batch.rowCount);
       const attended = await attention(kernels, dense, i, batch, qkv);
       const att = await applyLinear(kernels, block.attnOut, attended, batch.rowCount);
-      await kernels.addInto(x, normAfter ? normalise(block.attentionNorm, att, dModel) : att);
+      await kernels.addInto(x, normAfter ? await kernels.normalise(block.attentionNorm, att, dModel) : att);
 
-      const h = normAfter ? x.slice() : normalise(block.ffNorm, x, dModel);
+      const h = normAfter ? x.slice() : await kernels.normalise(block.ffNorm, x, dModel);
       if (block.reads !== null && withMemory) {
         const memoryLayer = memoryLayers[block.reads];
         memoryInput.set(block.reads, h);
@@ -77,7 +76,7 @@ export async function forward(model: Model, step: ForwardStep): Promise<ForwardR
         await kernels.activate(config.activation, f, config.mlpHiddenSize),
         batch.rowCount,
       );
-      await kernels.addInto(x, normAfter ? normalise(block.ffNorm, y, dModel) : y);
+      await kernels.addInto(x, normAfter ? await kernels.normalise(block.ffNorm, y, dModel) : y);
 
       if (block.writes !== null && withMemory) {
         const answer = await lookups.finish(block.writes);
@@ -93,7 +92,7 @@ export async function forward(model: Model, step: ForwardStep): Promise<ForwardR
       }
       await model.clock.breathe();
     }
-    if (step.captureHidden) hidden.push(normalise(dense.finalNorm, x, dModel));
+    if (step.captureHidden) hidden.push(await kernels.normalise(dense.finalNorm, x, dModel));
     const logits = await project(model, step.logits === 'all' ? x : lastRows(x, batch, dModel));
     for (const { cache, rowCount } of batch.sequences) cache.length += rowCount;
     return { logits, hidden, timing: lookups.timing };
@@ -116,7 +115,8 @@ async function embed(kernels: Kernels, dense: DenseModel, batch: Batch): Promise
     coreCount: 1,
     pre: null,
   });
-  const x = dense.embeddingNorm === null ? gathered : normalise(dense.embeddingNorm, gathered, dModel);
+  const x =
+    dense.embeddingNorm === null ? gathered : await kernels.normalise(dense.embeddingNorm, gathered, dModel);
   const { positions } = dense;
   if (positions !== null)
     for (let row = 0; row < rowCount; row++)
@@ -130,7 +130,7 @@ async function project({ dense, kernels }: Model, x: Float32Array): Promise<Floa
   const logits = await applyLinear(
     kernels,
     dense.head,
-    normalise(dense.finalNorm, x, dModel),
+    await kernels.normalise(dense.finalNorm, x, dModel),
     x.length / dModel,
   );
   if (scaleLogits) for (let i = 0; i < logits.length; i++) logits[i] /= Math.sqrt(dModel);

@@ -2,7 +2,6 @@ import { type Kernels, silu } from '@ultramem/kernels';
 import { SIDES } from '@ultramem/ultramem';
 import type { MemoryLayer } from './load-memory-layers.ts';
 import type { LookupAnswer, MemoryLookup } from './memory-lookup.ts';
-import { normalise } from './norm.ts';
 
 /**
  * First half of a memory layer: projects the MLP input of the block it reads to queries and asks the tables
@@ -21,7 +20,7 @@ export async function beginLookup(
   const { geometry, layer } = memoryLayer;
   const tokenCount = input.length / geometry.modelWidth;
   const projected = await kernels.matmul(memoryLayer.queryProjection, input, tokenCount, null);
-  const query = normalise(
+  const query = await kernels.normalise(
     memoryLayer.queryNorm,
     usedGroups(memoryLayer, projected, tokenCount),
     geometry.keyWidth,

@@ -29,6 +29,16 @@ export interface DenseAddon {
     out: Float32Array,
   ): Pending;
   activate(engine: Engine, kind: number, x: Float32Array, width: number, out: Float32Array): Pending;
+  normalise(
+    engine: Engine,
+    x: Float32Array,
+    width: number,
+    centred: boolean,
+    eps: number,
+    weight: Float32Array | null,
+    bias: Float32Array | null,
+    out: Float32Array,
+  ): Pending;
   addInto(engine: Engine, sum: Float32Array, addend: Float32Array): Pending;
   attend(
     engine: Engine,
@@ -80,6 +90,12 @@ export function denseKernels(addon: Addon, engine: Engine) {
       const out = kind === 'swiglu' ? unwritten(Float32Array, x.length / 2) : x;
       const pending = addon.activate(engine, ACTIVATIONS.indexOf(kind), x, width, out);
       if (pending !== undefined) await pending;
+      return out;
+    },
+    normalise: async ({ kind, eps, weight, bias }, x, width) => {
+      assert(width > 0 && x.length % width === 0, 'x has whole rows');
+      const out = unwritten(Float32Array, x.length);
+      await addon.normalise(engine, x, width, kind === 'layer', eps, weight, bias, out);
       return out;
     },
     addInto: async (sum, addend) => {

@@ -37,6 +37,7 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
     loadValues: (source, rows, columns) => loadValues(binding, source, rows, columns),
     matmul: (weight, x, rowCount, bias) => matmul(binding, breathe, weight, x, rowCount, bias),
     activate: async (kind, x, width) => activate(binding, kind, x, width),
+    normalise: reference.normalise,
     addInto: reference.addInto,
     attend: (request) => attend(binding, breathe, request),
     scoreKeys: (keys, request) => scoreKeys(binding, breathe, keys, request),

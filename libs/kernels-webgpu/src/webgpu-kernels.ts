@@ -55,6 +55,7 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
     loadValues: (source, rows, columns) => run(() => loadValues(gpu, partBytes, source, rows, columns)),
     matmul: (weight, x, rowCount, bias) => run(() => matmul(gpu, weight, x, rowCount, bias)),
     activate: (kind, x, width) => run(() => activate(gpu, kind, x, width)),
+    normalise: host.normalise,
     addInto: host.addInto,
     attend: (request) => run(() => attend(gpu, host.attend, request)),
     scoreKeys: (keys, request) => run(() => scoreKeys(gpu, breathe, keys, request)),

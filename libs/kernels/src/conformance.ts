@@ -6,6 +6,7 @@ import { dotCases } from './conformance/dot-cases.ts';
 import { gridCases } from './conformance/grid-cases.ts';
 import { matmulCases } from './conformance/matmul-cases.ts';
 import { mergeCases } from './conformance/merge-cases.ts';
+import { normaliseCases } from './conformance/normalise-cases.ts';
 import { packCases } from './conformance/pack-cases.ts';
 import { poolCases } from './conformance/pool-cases.ts';
 import { poolRefusalCases, poolRuleCases } from './conformance/pool-rule-cases.ts';
@@ -22,6 +23,7 @@ export function kernelConformance(): ConformanceCase[] {
   return [
     ...matmulCases(),
     ...activationCases(),
+    ...normaliseCases(),
     ...attendCases(),
     ...scoreCases(),
     ...scoreRuleCases(),

@@ -37,6 +37,12 @@ export interface Kernels {
    * @returns `[rows, width]`, or `[rows, width / 2]` for swiglu, whose second half is the gate
    */
   activate(kind: Activation, x: Float32Array, width: number): Promise<Float32Array>;
+  /**
+   * Each row of `x [rows, width]` over its width (SEMANTICS 1.1): statistics in f64, the bracket rounded to f32 before the weight.
+   *
+   * @returns `[rows, width]`; `x` stays as it is
+   */
+  normalise(norm: Norm, x: Float32Array, width: number): Promise<Float32Array>;
   /** `sum += addend`, element by element, each sum rounded to f32: what the residual stream takes up. */
   addInto(sum: Float32Array, addend: Float32Array): Promise<void>;
   /** Causal softmax attention of one sequence's new tokens over its whole cache (SEMANTICS 2.2 step 5). */

@@ -3,6 +3,7 @@
 #include "core/activation.h"
 #include "core/attend.h"
 #include "core/matmul.h"
+#include "core/normalise.h"
 
 namespace ultramem {
 namespace {
@@ -81,6 +82,25 @@ napi_value activateOf(Arguments& arguments) {
   });
 }
 
+// normalise(engine, x [rows, width], width, centred, eps, weight [width] or null, bias [width] or null, out [rows, width])
+napi_value normaliseOf(Arguments& arguments) {
+  const auto engine = arguments.handle<Engine>(0);
+  const auto x = arguments.array<float>(1);
+  const uint64_t width = arguments.whole(2);
+  const bool centred = arguments.boolean(3);
+  const double eps = arguments.number(4);
+  const auto weight = arguments.optionalArray<float>(5);
+  const auto bias = arguments.optionalArray<float>(6);
+  const auto out = arguments.array<float>(7);
+  const uint64_t rows = width == 0 ? 0 : x.size() / width;
+  require(rows * width == x.size(), "x is [rows, width]");
+  require(weight.data() == nullptr || weight.size() == width, "the weight is [width]");
+  require(bias.data() == nullptr || bias.size() == width, "the bias is [width]");
+  require(out.size() == x.size(), "the result has the shape of x");
+  const Normalisation task{x.data(), rows, width, centred, eps, weight.data(), bias.data(), out.data()};
+  return engine->call(arguments, normaliseNs(task), [=](Workers& workers) { normalise(task, workers); });
+}
+
 // addInto(engine, sum, addend)
 napi_value addIntoOf(Arguments& arguments) {
   const auto engine = arguments.handle<Engine>(0);
@@ -125,6 +145,7 @@ void registerDense(napi_env env, napi_value exports) {
   exportMethod<matrixBytes>(env, exports, "matrixBytes");
   exportMethod<matmulOf>(env, exports, "matmul");
   exportMethod<activateOf>(env, exports, "activate");
+  exportMethod<normaliseOf>(env, exports, "normalise");
   exportMethod<addIntoOf>(env, exports, "addInto");
   exportMethod<attendOf>(env, exports, "attend");
 }

@@ -117,6 +117,7 @@ function validCalls(addon, engine) {
     ['matrixBytes', () => [matrix]],
     ['matmul', () => [engine, matrix, f32(5 * columns), 5, f32(rows), f32(5 * rows)]],
     ['activate', () => [engine, 0, f32(40), 10, f32(20)]],
+    ['normalise', () => [engine, f32(40), 10, true, 1e-5, f32(10), f32(10), f32(40)]],
     ['addInto', () => [engine, f32(40), f32(40)]],
     [
       'attend',

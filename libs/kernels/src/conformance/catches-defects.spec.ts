@@ -38,6 +38,11 @@ const DEFECTS: [string, string, Partial<Kernels>][] = [
     'matmul: 1 rows by a F32',
     { matmul: (weight, x, n, b) => good.matmul(weight, new Float32Array(x.buffer, 0, x.length), n, b) },
   ],
+  [
+    'a mean that is not taken away',
+    'normalise: layer',
+    { normalise: (norm, x, width) => good.normalise({ ...norm, kind: 'rms' }, x, width) },
+  ],
   ['a residual that is replaced', 'addInto: sums', { addInto: async (sum, addend) => sum.set(addend) }],
   [
     'forgotten alibi',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { normalise } from './norm.ts';
+import { normalise } from './normalise.ts';
 
 const finite = fc.float({ min: -100, max: 100, noNaN: true });
 

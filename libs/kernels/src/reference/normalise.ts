@@ -1,4 +1,4 @@
-import type { Norm } from '@ultramem/kernels';
+import type { Norm } from '../kernels.ts';
 
 /**
  * Normalises each row over its last axis (SEMANTICS 1.1): statistics in f64, the bracket rounded to f32 before the weight.

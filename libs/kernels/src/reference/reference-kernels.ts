@@ -9,6 +9,7 @@ import { loadMatrix } from './load-matrix.ts';
 import { loadValues } from './load-values.ts';
 import { matmul } from './matmul.ts';
 import { mergePartials } from './merge-partials.ts';
+import { normalise } from './normalise.ts';
 import { packVectors, unpackVectors } from './pack-vectors.ts';
 import { pool } from './pool.ts';
 import { scoreKeys } from './score-keys.ts';
@@ -29,6 +30,7 @@ export function createReferenceKernels(breathe: (() => Promise<void>) | null = n
     loadValues,
     matmul: (weight, x, rowCount, bias) => matmul(turns, weight, x, rowCount, bias),
     activate: async (kind, x, width) => activate(kind, x, width),
+    normalise: async (norm, x, width) => normalise(norm, x, width),
     addInto: async (sum, addend) => addInto(sum, addend),
     attend: (request) => attend(turns, request),
     scoreKeys: (keys, request) => scoreKeys(turns, keys, request),
