@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "core/memory.h"
 #include "simd/dot.h"
 #include "simd/pool.h"
 

@@ -54,7 +54,6 @@ class ValueTable {
   const uint8_t* row(uint64_t slot) const { return base_ + (slot - shape_.rowBegin) * stride_; }
   // Bytes from there to the end of the last element of the rectangle's row.
   size_t elementSpan() const { return shape_.width() * elementBytes_; }
-  size_t elementBytes() const { return elementBytes_; }
   // From there to the scale of the first column's block.
   size_t scaleOffset() const { return scaleOffset_; }
   // The first column's place in its block.

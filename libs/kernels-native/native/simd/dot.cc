@@ -40,8 +40,7 @@ void dotRows(double* dots, const float* query, size_t columns, const DotGroup& g
       if constexpr (Row::SCALED) value *= scaleAt(group.scale[r], (group.phase + rest) / SCALE_BLOCK);
       sums[r][rest - c] += static_cast<double>(value) * static_cast<double>(query[rest]);
     }
-    const F64x8 s = sums[r];
-    dots[r] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+    dots[r] = sumOfLanes(sums[r]);
   }
 }
 

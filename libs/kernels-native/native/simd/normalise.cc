@@ -13,7 +13,6 @@ ULTRAMEM_INLINE F32x8 narrow(F64x8 values) {
   return __builtin_convertvector(values, F32x8);
 #endif
 }
-ULTRAMEM_INLINE double total(F64x8 s) { return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])); }
 
 void normaliseRow(const float* x, size_t width, bool centred, double eps, const float* weight, const float* bias, float* out) {
   const size_t whole = width / LANES * LANES;
@@ -21,7 +20,7 @@ void normaliseRow(const float* x, size_t width, bool centred, double eps, const 
   if (centred) {
     F64x8 sums{};
     for (size_t c = 0; c < whole; c += LANES) sums += wide(x + c);
-    mean = total(sums);
+    mean = sumOfLanes(sums);
     for (size_t c = whole; c < width; c++) mean += static_cast<double>(x[c]);
     mean /= static_cast<double>(width);
   }
@@ -30,7 +29,7 @@ void normaliseRow(const float* x, size_t width, bool centred, double eps, const 
     const F64x8 centre = wide(x + c) - mean;
     sums += centre * centre;
   }
-  double squares = total(sums);
+  double squares = sumOfLanes(sums);
   for (size_t c = whole; c < width; c++) {
     const double centre = static_cast<double>(x[c]) - mean;
     squares += centre * centre;

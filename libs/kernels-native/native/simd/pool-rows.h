@@ -33,9 +33,9 @@ ULTRAMEM_INLINE Vector loadUnaligned(const Element* from) {
   return vector;
 }
 
-ULTRAMEM_INLINE F64x8 loadSums(const double* from) { return loadUnaligned<F64x8>(from); }
-ULTRAMEM_INLINE void storeSums(double* into, F64x8 sums) { __builtin_memcpy(into, &sums, sizeof sums); }
 ULTRAMEM_INLINE F64x8 splat8(double x) { return F64x8{x, x, x, x, x, x, x, x}; }
+// The sum of eight lanes, in the order of `dot` in libs/kernels/src/reference/multiply-rows.ts.
+ULTRAMEM_INLINE double sumOfLanes(F64x8 s) { return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7])); }
 
 // sum + a b. Both are exact f32, or products that f64 holds exactly, so a fused sum has the same bits.
 ULTRAMEM_INLINE F64x8 addProduct(F64x8 sum, F64x8 a, F64x8 b) {

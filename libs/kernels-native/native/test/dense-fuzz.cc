@@ -1,9 +1,10 @@
-// Products, activations and attention of random shapes against loops in double precision.
+// Products, activations, attention, norms and residuals of random shapes against loops in double precision.
 #include <bit>
 
 #include "core/activation.h"
 #include "core/attend.h"
 #include "core/matmul.h"
+#include "core/normalise.h"
 #include "test/driver.h"
 
 using namespace ultramem;
@@ -245,6 +246,47 @@ void checkActivation(Random& random, Workers& workers) {
   }
 }
 
+// The bits of one loop over eight lanes, in every batch and on every instruction set.
+void checkNormalise(Random& random, Workers& workers) {
+  const size_t rows = random.below(random.oneIn(5) ? 400 : 6);
+  const size_t width = random.between(1, random.oneIn(3) ? 300 : 40);
+  const bool centred = random.oneIn(2);
+  const Exact<float> x = normals(random, rows * width);
+  const Exact<float> weight = normals(random, width);
+  const Exact<float> bias = normals(random, width);
+  const bool hasWeight = random.oneIn(2), hasBias = random.oneIn(2);
+  Exact<float> out(x.size());
+  const double eps = random.oneIn(2) ? 1e-5 : 1;
+  normalise({x.data(), rows, width, centred, eps, hasWeight ? weight.data() : nullptr, hasBias ? bias.data() : nullptr, out.data()}, workers);
+  const auto sum = [&](const float* row, double mean, bool squared) {
+    double s[8] = {};
+    const size_t whole = width / 8 * 8;
+    for (size_t i = 0; i < whole; i++) s[i % 8] += squared ? (row[i] - mean) * (row[i] - mean) : row[i];
+    double total = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+    for (size_t i = whole; i < width; i++) total += squared ? (row[i] - mean) * (row[i] - mean) : row[i];
+    return total;
+  };
+  for (size_t at = 0; at < x.size(); at++) {
+    const float* row = x.data() + at / width * width;
+    const double mean = centred ? sum(row, 0, false) / static_cast<double>(width) : 0;
+    const double scale = 1 / std::sqrt(sum(row, mean, true) / static_cast<double>(width) + eps);
+    double want = static_cast<float>((x[at] - mean) * scale);
+    if (hasWeight) want *= weight[at % width];
+    if (hasBias) want += bias[at % width];
+    expectSameBits("norm", at, out[at], static_cast<float>(want));
+  }
+}
+
+void checkAddInto(Random& random, Workers& workers) {
+  const size_t count = random.below(random.oneIn(5) ? 60'000 : 50);
+  Exact<float> sum = normals(random, count);
+  const Exact<float> addend = normals(random, count);
+  Exact<float> want(count);
+  for (size_t i = 0; i < count; i++) want[i] = sum[i] + addend[i];
+  addInto(sum.data(), addend.data(), count, workers);
+  for (size_t i = 0; i < count; i++) expectSameBits("residual", i, sum[i], want[i]);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -257,6 +299,8 @@ int main(int argc, char** argv) {
     if (round % 4 == 0) checkLargeMatmul(random, workers);
     checkAttend(random, workers);
     checkActivation(random, workers);
+    checkNormalise(random, workers);
+    checkAddInto(random, workers);
   }
   std::printf("%d rounds", ROUNDS);
 }
