@@ -15,7 +15,9 @@ constexpr int WORD_MAX = amx::SPLIT_MAX;
 // sqrt(width / LANES) / 2 to such a norm.
 constexpr size_t LANES = 16;
 constexpr double LANE_NORM_MAX = 46000;
-constexpr size_t WIDTH_MAX = 65536;
+// Up to this width the sum of all products of a key's bytes with a query's words, lanes of norm LANE_NORM_MAX, is below 2^31 as well:
+// 4 * 127 * LANE_NORM_MAX * sqrt(WIDTH_MAX).
+constexpr size_t WIDTH_MAX = 8192;
 // Ranks that leave the slack of RowBound enough room for their additions.
 constexpr size_t RANK_MAX = 16;
 // Rows and vectors of at most this norm: no sum of the fast path comes near the largest f32.

@@ -14,7 +14,7 @@ constexpr size_t TILE_TOKENS = 12;
 // Tokens whose 16-bit scores are made in one pass: keys are read twice from the nearest cache, scores stay in the next one.
 constexpr size_t SPLIT_TOKENS = 2 * amx::TILE;
 // Rows that are gathered by several tokens are visited in ranges of keys that stay in the second-level cache.
-constexpr size_t RANGE_BYTES = 512 * 1024;
+constexpr size_t RANGE_BYTES = 256 * 1024;
 // Fewer tokens than this share too few rows.
 constexpr size_t RANGE_TOKENS_MIN = 8;
 
@@ -130,14 +130,14 @@ void SelectBlock::scoreInTiles(size_t at) {
   for (size_t first = 0; first < tokenCount_; first += SPLIT_TOKENS) {
     const size_t count = std::min(tokenCount_ - first, SPLIT_TOKENS);
     float scales[SPLIT_TOKENS];
-    for (size_t t = 0; t < count; t++) scales[t] = side.prepared[first + t].scale16;
+    for (size_t t = 0; t < count; t++) scales[t] = side.prepared[first + t].wordScale;
     amx::scoreTiles({list.split, list.splitScales, stride / amx::TILE, shape_.width, side.split.data() + first * splitBytes, scales, count,
                      scores_.data()});
     for (size_t t = 0; t < count; t++) {
       float* scores = scores_.data() + t * stride;
       const size_t token = first + t;
       const size_t start = start_[token];
-      findSurvivors(at, token, scores, {list.splitResiduals, list.splitNorms, side.prepared[token].residual16});
+      findSurvivors(at, token, scores, {list.splitResiduals, list.splitNorms, side.prepared[token].wordResidual});
       if (bounded(at, token))
         select_->boundPanels({scores, errors_.data(), shape_.panelCount()}, keys_.data() + start, count_[token], lower_.data() + start,
                              upper_.data() + start);
@@ -173,7 +173,7 @@ void SelectBlock::scoreInBytes(size_t at) {
     score_->scorePanels({list.panels, list.scales, shape_.panelCount(), shape_.quadCount(), side.bytes.data() + first * bytes,
                          side.prepared.data() + first, count, scores_.data()});
     for (size_t t = 0; t < count; t++)
-      findSurvivors(at, first + t, scores_.data() + t * stride, {list.residuals, list.norms, side.prepared[first + t].residual8});
+      findSurvivors(at, first + t, scores_.data() + t * stride, {list.residuals, list.norms, side.prepared[first + t].panelResidual});
     first += count;
   }
 }
@@ -203,7 +203,7 @@ void SelectBlock::scoreInWords(size_t at, std::vector<Run>& runs) {
     const PreparedQuery& query = side.prepared[token];
     const uint32_t* keys = keys_.data() + begin;
     score_->dotWords(list.folded, shape_.wordStride(), keys, end - begin, side.words.data() + token * shape_.wordStride(), sums_.data());
-    select_->boundScores(&list.foldedBounds->scale, keys, sums_.data(), end - begin, query.scale16, query.norm, query.residual16,
+    select_->boundScores(&list.foldedBounds->scale, keys, sums_.data(), end - begin, query.wordScale, query.norm, query.wordResidual,
                          lower_.data() + begin, upper_.data() + begin);
   });
 }
@@ -304,7 +304,7 @@ void SelectBlock::boundRefined(size_t at) {
       const PreparedQuery& query = side.prepared[token];
       for (size_t i = begin; i < end; i++) rows_[i - begin] = static_cast<uint32_t>(side.keys[i] * otherCount + other);
       score_->dotWords(list.others, shape_.wordStride(), rows_.data(), end - begin, side.words.data() + token * shape_.wordStride(), sums_.data());
-      select_->boundScores(&list.otherBounds->scale, rows_.data(), sums_.data(), end - begin, query.scale16, query.norm, query.residual16,
+      select_->boundScores(&list.otherBounds->scale, rows_.data(), sums_.data(), end - begin, query.wordScale, query.norm, query.wordResidual,
                            lower + begin, upper + begin);
     });
   }

@@ -108,7 +108,7 @@ void keep(Cells* cells, float limit) {
   size_t kept = 0;
   for (size_t i = 0; i < cells->count; i += WIDTH) {
     const Mask mask = reaches(load(cells->score + i), splat(limit)) & firstOf(cells->count - i);
-    moveKept(cells->cell + i, cells->cell + kept, mask);
+    moveKept(cells->cell + i, cells->cell + kept, mask, true);
     kept += bitCount(mask);
   }
   cells->count = kept;
@@ -171,33 +171,21 @@ void sum(const CellSums& task) {
 }
 
 void rankByCount(float* x, size_t n, uint32_t* rank) {
-#if defined(ULTRAMEM_ISA_AVX512)
   for (size_t i = 0; i < WIDTH; i++) x[n + i] = -INFINITE;
   constexpr size_t AT_ONCE = 6;
   for (size_t i = 0; i < n; i += AT_ONCE * WIDTH) {
     const size_t vectors = (n - i + WIDTH - 1) / WIDTH < AT_ONCE ? (n - i + WIDTH - 1) / WIDTH : AT_ONCE;
-    __m512 own[AT_ONCE];
-    __m512i larger[AT_ONCE];
+    Vec own[AT_ONCE];
+    LaneCounts larger[AT_ONCE];
 #pragma GCC unroll 6
-    for (size_t v = 0; v < AT_ONCE; v++) {
-      own[v] = load(x + (v < vectors ? i + v * WIDTH : i));
-      larger[v] = _mm512_setzero_si512();
-    }
+    for (size_t v = 0; v < AT_ONCE; v++) own[v] = load(x + (v < vectors ? i + v * WIDTH : i));
     for (size_t j = 0; j < n; j++) {
       const Vec other = splat(x[j]);
 #pragma GCC unroll 6
-      for (size_t v = 0; v < AT_ONCE; v++)
-        larger[v] = _mm512_mask_sub_epi32(larger[v], _mm512_cmp_ps_mask(other, own[v], _CMP_GT_OQ), larger[v], _mm512_set1_epi32(-1));
+      for (size_t v = 0; v < AT_ONCE; v++) larger[v].addLarger(other, own[v]);
     }
-    for (size_t v = 0; v < vectors; v++) _mm512_storeu_si512(rank + i + v * WIDTH, larger[v]);
+    for (size_t v = 0; v < vectors; v++) larger[v].store(rank + i + v * WIDTH);
   }
-#else
-  for (size_t i = 0; i < n; i++) rank[i] = 0;
-  for (size_t j = 0; j < n; j++) {
-    const float other = x[j];
-    for (size_t i = 0; i < n; i++) rank[i] += other > x[i];
-  }
-#endif
 }
 
 }  // namespace

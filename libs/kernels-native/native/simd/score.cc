@@ -12,11 +12,8 @@ constexpr size_t QUAD = 4;
 
 #if defined(ULTRAMEM_ISA_AVX512)
 
-// A query's numbers as signed bytes; the keys' are unsigned by their offset of 128, which -128 sum8 takes back.
+// A query's numbers as signed bytes; the keys' are unsigned by their offset of 128, which -128 panelSum takes back.
 constexpr size_t QUAD_BYTES = 4;
-ULTRAMEM_INLINE void storeQuad(uint8_t* bytes, const int32_t* whole) {
-  for (size_t i = 0; i < QUAD; i++) bytes[i] = static_cast<uint8_t>(whole[i]);
-}
 
 template <int TOKENS, int PANELS>
 void scoreTile(const PanelScores& task, size_t token, size_t panel) {
@@ -25,7 +22,7 @@ void scoreTile(const PanelScores& task, size_t token, size_t panel) {
   for (int t = 0; t < TOKENS; t++)
 #pragma GCC unroll 16
     for (int p = 0; p < PANELS; p++)
-      sums[t][p][0] = sums[t][p][1] = _mm512_set1_epi32(-128 * task.prepared[token + t].sum8);
+      sums[t][p][0] = sums[t][p][1] = _mm512_set1_epi32(-128 * task.prepared[token + t].panelSum);
   const size_t panelBytes = task.quadCount * PANEL * QUAD;
   const uint8_t* keys = task.panels + panel * panelBytes;
   const size_t queryBytes = task.quadCount * QUAD_BYTES;
@@ -53,7 +50,7 @@ void scoreTile(const PanelScores& task, size_t token, size_t panel) {
 #pragma GCC unroll 16
   for (int t = 0; t < TOKENS; t++) {
     float* out = task.scores + (token + t) * task.panelCount * PANEL + panel * PANEL;
-    const Vec scale = splat(task.prepared[token + t].scale8);
+    const Vec scale = splat(task.prepared[token + t].panelScale);
 #pragma GCC unroll 16
     for (int p = 0; p < PANELS; p++)
 #pragma GCC unroll 2
@@ -87,46 +84,56 @@ void scorePanels(const PanelScores& task) {
 
 #else
 
-// A query's numbers as 16-bit words: without a product of bytes, keys are widened where they are loaded.
+// Without a product of bytes keys are widened where they are loaded, and a query keeps its 16 bits, which leaves the keys' rounding alone
+// in the bounds. Sums wrap on their way; where they end is below 2^31 (`WIDTH_MAX` in core/keys.cc).
 constexpr size_t QUAD_BYTES = 8;
-ULTRAMEM_INLINE void storeQuad(uint8_t* bytes, const int32_t* whole) {
-  int16_t words[QUAD];
-  for (size_t i = 0; i < QUAD; i++) words[i] = static_cast<int16_t>(whole[i]);
-  __builtin_memcpy(bytes, words, sizeof words);
-}
 
 #if defined(ULTRAMEM_ISA_AVX2)
 
 constexpr size_t BLOCK = 8;
-using Sums = __m256i;  // of two keys' halves: four keys times two pairs of features
 
-template <int TOKENS>
-ULTRAMEM_INLINE void scoreBlock(const PanelScores& task, size_t token, size_t key, const uint8_t* bytes) {
-  __m256i sums[TOKENS][2];
+// sums += keys times four words at `query`, in pairs. In assembly, because g++ 12 moves and spills sums that fit the registers.
+ULTRAMEM_INLINE void addQuad(__m256i& lowSum, __m256i& highSum, __m256i low, __m256i high, const uint8_t* query) {
+  __m256i words, pairs;
+  asm("vpbroadcastq %6, %2\n\tvpmaddwd %4, %2, %3\n\tvpmaddwd %5, %2, %2\n\tvpaddd %3, %0, %0\n\tvpaddd %2, %1, %1"
+      : "+x"(lowSum), "+x"(highSum), "=&x"(words), "=&x"(pairs)
+      : "x"(low), "x"(high), "m"(*reinterpret_cast<const int64_t*>(query)));
+}
+
+template <int TOKENS, int BLOCKS>
+ULTRAMEM_INLINE void scoreBlocks(const PanelScores& task, size_t token, size_t key, const uint8_t* bytes) {
+  __m256i sums[TOKENS][BLOCKS][2];  // of four keys times two pairs of features
+#pragma GCC unroll 6
+  for (int t = 0; t < TOKENS; t++)
 #pragma GCC unroll 4
-  for (int t = 0; t < TOKENS; t++) sums[t][0] = sums[t][1] = _mm256_setzero_si256();
+    for (int b = 0; b < BLOCKS; b++) sums[t][b][0] = sums[t][b][1] = _mm256_setzero_si256();
   const size_t queryBytes = task.quadCount * QUAD_BYTES;
   const uint8_t* queries = task.queries + token * queryBytes;
 #pragma GCC unroll 1
   for (size_t quad = 0; quad < task.quadCount; quad++, bytes += PANEL * QUAD, queries += QUAD_BYTES) {
-    const __m256i low = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
-    const __m256i high = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + 16)));
+    __m256i low[BLOCKS], high[BLOCKS];
 #pragma GCC unroll 4
-    for (int t = 0; t < TOKENS; t++) {
-      int64_t numbers;
-      __builtin_memcpy(&numbers, queries + t * queryBytes, sizeof numbers);
-      const __m256i query = _mm256_set1_epi64x(numbers);
-      sums[t][0] = _mm256_add_epi32(sums[t][0], _mm256_madd_epi16(low, query));
-      sums[t][1] = _mm256_add_epi32(sums[t][1], _mm256_madd_epi16(high, query));
+    for (int b = 0; b < BLOCKS; b++) {
+      const __m256i keys = _mm256_load_si256(reinterpret_cast<const __m256i*>(bytes + b * BLOCK * QUAD));
+      low[b] = _mm256_unpacklo_epi8(keys, _mm256_setzero_si256());
+      high[b] = _mm256_unpackhi_epi8(keys, _mm256_setzero_si256());
     }
-  }
+#pragma GCC unroll 6
+    for (int t = 0; t < TOKENS; t++)
 #pragma GCC unroll 4
+      for (int b = 0; b < BLOCKS; b++) addQuad(sums[t][b][0], sums[t][b][1], low[b], high[b], queries + t * queryBytes);
+  }
+#pragma GCC unroll 6
   for (int t = 0; t < TOKENS; t++) {
     const PreparedQuery& prepared = task.prepared[token + t];
-    const __m256i pairs = _mm256_permute4x64_epi64(_mm256_hadd_epi32(sums[t][0], sums[t][1]), 0xd8);
-    const __m256i whole = _mm256_sub_epi32(pairs, _mm256_set1_epi32(128 * prepared.sum8));
-    const Vec scales = mul(load(task.scales + key), splat(prepared.scale8));
-    store(task.scores + (token + t) * task.panelCount * PANEL + key, mul(_mm256_cvtepi32_ps(whole), scales));
+    const __m256i offset = _mm256_set1_epi32(static_cast<int32_t>(uint32_t{128} * static_cast<uint32_t>(prepared.panelSum)));
+    float* scores = task.scores + (token + t) * task.panelCount * PANEL + key;
+#pragma GCC unroll 4
+    for (int b = 0; b < BLOCKS; b++) {
+      const __m256i whole = _mm256_sub_epi32(_mm256_hadd_epi32(sums[t][b][0], sums[t][b][1]), offset);
+      const Vec scales = mul(load(task.scales + key + b * BLOCK), splat(prepared.panelScale));
+      store(scores + b * BLOCK, mul(_mm256_cvtepi32_ps(whole), scales));
+    }
   }
 }
 
@@ -134,8 +141,8 @@ ULTRAMEM_INLINE void scoreBlock(const PanelScores& task, size_t token, size_t ke
 
 constexpr size_t BLOCK = 32;
 
-template <int TOKENS>
-ULTRAMEM_INLINE void scoreBlock(const PanelScores& task, size_t firstToken, size_t key, const uint8_t* panel) {
+template <int TOKENS, int BLOCKS>
+ULTRAMEM_INLINE void scoreBlocks(const PanelScores& task, size_t firstToken, size_t key, const uint8_t* panel) {
   for (size_t token = firstToken; token < firstToken + TOKENS; token++) {
     const PreparedQuery& prepared = task.prepared[token];
     const uint8_t* queries = task.queries + token * task.quadCount * QUAD_BYTES;
@@ -149,24 +156,33 @@ ULTRAMEM_INLINE void scoreBlock(const PanelScores& task, size_t firstToken, size
         for (size_t i = 0; i < QUAD; i++) sums[j] += (bytes[j * QUAD + i] - 128) * query[i];
     }
     float* out = task.scores + token * task.panelCount * PANEL + key;
-    for (size_t j = 0; j < BLOCK; j++) out[j] = static_cast<float>(sums[j]) * (task.scales[key + j] * prepared.scale8);
+    for (size_t j = 0; j < BLOCK; j++) out[j] = static_cast<float>(sums[j]) * (task.scales[key + j] * prepared.panelScale);
   }
 }
 
 #endif
 
 template <int TOKENS>
-void scoreStrip(const PanelScores& task, size_t token) {
-  const size_t panelBytes = task.quadCount * PANEL * QUAD;
-  for (size_t panel = 0; panel < task.panelCount; panel++)
-    for (size_t block = 0; block < PANEL; block += BLOCK)
-      scoreBlock<TOKENS>(task, token, panel * PANEL + block, task.panels + panel * panelBytes + block * QUAD);
+void scorePanel(const PanelScores& task, size_t token, size_t panel) {
+  const uint8_t* bytes = task.panels + panel * task.quadCount * PANEL * QUAD;
+  // As many sums as fit the registers; for one token those of the whole panel, which is then read line by line.
+  constexpr size_t BLOCKS = BLOCK == PANEL || TOKENS > 2 ? 1 : 4 / TOKENS;
+  for (size_t key = 0; key < PANEL; key += BLOCKS * BLOCK)
+    scoreBlocks<TOKENS, BLOCKS>(task, token, panel * PANEL + key, bytes + key * QUAD);
 }
 
+// A panel stays in the nearest cache for all tokens.
 void scorePanels(const PanelScores& task) {
-  size_t token = 0;
-  for (; token + 4 <= task.tokenCount; token += 4) scoreStrip<4>(task, token);
-  for (; token < task.tokenCount; token++) scoreStrip<1>(task, token);
+  for (size_t panel = 0; panel < task.panelCount; panel++) {
+    size_t token = 0;
+    while (token < task.tokenCount) {
+      const size_t left = task.tokenCount - token;
+      if (left >= 6 && left != 8) scorePanel<6>(task, token, panel), token += 6;
+      else if (left >= 4) scorePanel<4>(task, token, panel), token += 4;
+      else if (left >= 2) scorePanel<2>(task, token, panel), token += 2;
+      else scorePanel<1>(task, token, panel), token += 1;
+    }
+  }
 }
 
 #endif
@@ -232,29 +248,15 @@ struct LaneSquares {
   }
 };
 
-#if defined(ULTRAMEM_ISA_AVX512)
-struct WholeSum {
-  __m512i lanes = _mm512_setzero_si512();
-  void add(__m512i v) { lanes = _mm512_add_epi32(lanes, v); }
-  int32_t total() const { return _mm512_reduce_add_epi32(lanes); }
-};
-#else
-struct WholeSum {
-  int32_t sum = 0;
-  void add(int32_t x) { sum += x; }
-  int32_t total() const { return sum; }
-};
-#endif
-
-void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t* words, PreparedQuery* prepared) {
+void prepare(const float* q, size_t width, double* wide, uint8_t* panelQuery, int16_t* words, PreparedQuery* prepared) {
   for (size_t c = 0; c < width; c++) wide[c] = q[c];
   for (size_t c = width; c % 8 != 0; c++) wide[c] = 0;
   const size_t whole = width - width % WIDTH;
   float tail[WIDTH];
   for (int i = 0; i < WIDTH; i++) tail[i] = whole + i < width ? q[whole + i] : 0.0f;
   Vec magnitude = abs(load(tail));
-  // Numbers of 8 bits: the largest becomes 127. Of 16 bits: neither the largest beyond 32639 nor the norm of a lane beyond 46000
-  // (WORD_MAX and LANE_NORM_MAX in core/keys.cc).
+  // Numbers of 16 bits: neither the largest beyond 32639 nor the norm of a lane beyond 46000 (WORD_MAX and LANE_NORM_MAX in
+  // core/keys.cc). Of 8 bits: the largest becomes 127.
   LaneSquares squares;
   squares.add(whole, load(tail));
   for (size_t c = 0; c < whole; c += WIDTH) {
@@ -266,51 +268,59 @@ void prepare(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t
   // A maximum drops NaN, a sum keeps it.
   prepared->bounded = norm == norm && largest >= 0x1p-40f && largest <= 0x1p40f;
   if (!prepared->bounded) return;
-  const float scale8 = largest / 127.0f;
   const float byNorm = normBound(squares.largestLane(), width / WIDTH, 0) / 46000.0f;
   const float byLargest = largest / 32638.0f;
-  const float scale16 = byNorm > byLargest ? byNorm : byLargest;
-  const Vec inverse8 = splat(127.0f / largest);
-  const Vec inverse16 = splat(1.0f / scale16);
-  Vec lost8 = zero();
-  Vec lost16 = zero();
-  WholeSum sum8;
+  const float wordScale = byNorm > byLargest ? byNorm : byLargest;
   const size_t padded = (width + 31) / 32 * 32;
-  const size_t quadded = (width + QUAD - 1) / QUAD * QUAD;
-  for (size_t c = 0; c < padded; c += WIDTH) {
-    const Vec x = c < whole ? load(q + c) : c == whole ? load(tail) : zero();
-    const Vec whole8 = nearest(mul(x, inverse8));
-    const Vec whole16 = nearest(mul(x, inverse16));
-    const Vec left8 = fma(splat(-scale8), whole8, x);
-    const Vec left16 = fma(splat(-scale16), whole16, x);
-    lost8 = fma(left8, left8, lost8);
-    lost16 = fma(left16, left16, lost16);
-#if defined(ULTRAMEM_ISA_AVX512)
-    const __m512i ints = _mm512_cvtps_epi32(whole8);
-    const __mmask16 kept = quadded - c >= 16 ? 0xffff : c < quadded ? (1u << (quadded - c)) - 1 : 0;
-    _mm_mask_storeu_epi8(bytes + c, c < quadded ? kept : 0, _mm512_cvtepi32_epi8(ints));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + c), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(whole16)));
-    sum8.add(ints);
-#else
-    float lanes8[WIDTH];
-    float lanes16[WIDTH];
-    store(lanes8, whole8);
-    store(lanes16, whole16);
-    int32_t ints[WIDTH];
-    for (int i = 0; i < WIDTH; i++) {
-      ints[i] = static_cast<int32_t>(lanes8[i]);
-      words[c + i] = static_cast<int16_t>(lanes16[i]);
-      sum8.add(ints[i]);
+  const auto columns = [&](size_t c) { return c < whole ? load(q + c) : c == whole ? load(tail) : zero(); };
+  // Whole numbers times `scale`, which `emit(c, numbers)` takes; returns the norm of what they leave.
+  const auto round = [&](float scale, const auto& emit) {
+    const Vec inverse = splat(1.0f / scale);
+    Vec lost = zero();
+    for (size_t c = 0; c < padded; c += WIDTH) {
+      const Vec x = columns(c);
+      const Vec number = nearest(mul(x, inverse));
+      const Vec left = fma(splat(-scale), number, x);
+      lost = fma(left, left, lost);
+      emit(c, number);
     }
-    for (int i = 0; i < WIDTH && c + i < quadded; i += QUAD) storeQuad(bytes + (c + i) / QUAD * QUAD_BYTES, ints + i);
-#endif
-  }
-  prepared->scale8 = scale8;
-  prepared->scale16 = scale16;
-  prepared->residual8 = normBound(sumOf(lost8), padded / WIDTH, norm);
-  prepared->residual16 = normBound(sumOf(lost16), padded / WIDTH, norm);
+    return normBound(sumOf(lost), padded / WIDTH, norm);
+  };
   prepared->norm = norm;
-  prepared->sum8 = sum8.total();
+  prepared->wordScale = wordScale;
+#if defined(ULTRAMEM_ISA_AVX512)
+  prepared->wordResidual = round(wordScale, [&](size_t c, Vec number) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + c), _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(number)));
+  });
+  __m512i sum = _mm512_setzero_si512();
+  const size_t quadded = (width + QUAD - 1) / QUAD * QUAD;
+  prepared->panelScale = largest / 127.0f;
+  prepared->panelResidual = round(prepared->panelScale, [&](size_t c, Vec number) {
+    const __m512i ints = _mm512_cvtps_epi32(number);
+    const __mmask16 kept = quadded - c >= 16 ? 0xffff : (1u << (quadded - c)) - 1;
+    _mm_mask_storeu_epi8(panelQuery + c, c < quadded ? kept : 0, _mm512_cvtepi32_epi8(ints));
+    sum = _mm512_add_epi32(sum, ints);
+  });
+  prepared->panelSum = _mm512_reduce_add_epi32(sum);
+#else
+  prepared->wordResidual = round(wordScale, [&](size_t c, Vec number) {
+#if defined(ULTRAMEM_ISA_AVX2)
+    const __m256i ints = _mm256_cvtps_epi32(number);
+    const __m128i eight = _mm_packs_epi32(_mm256_castsi256_si128(ints), _mm256_extracti128_si256(ints, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(words + c), eight);
+#else
+    float lanes[WIDTH];
+    store(lanes, number);
+    for (int i = 0; i < WIDTH; i++) words[c + i] = static_cast<int16_t>(lanes[i]);
+#endif
+  });
+  int32_t sum = 0;
+  for (size_t c = 0; c < padded; c++) sum += words[c];
+  __builtin_memcpy(panelQuery, words, queryBytes((width + QUAD - 1) / QUAD));
+  prepared->panelScale = wordScale;
+  prepared->panelResidual = prepared->wordResidual;
+  prepared->panelSum = sum;
+#endif
 }
 
 // ---- 16-bit products of some rows: dotWords
@@ -325,7 +335,9 @@ struct WordVec {
   __m512i words;
 };
 ULTRAMEM_INLINE WordVec loadWordVec(const int16_t* p) { return {_mm512_loadu_si512(p)}; }
-ULTRAMEM_INLINE void addProducts(Lanes& lanes, WordVec a, WordVec b) { lanes.sums = _mm512_dpwssd_epi32(lanes.sums, a.words, b.words); }
+ULTRAMEM_INLINE void addProducts(Lanes& lanes, const int16_t* row, WordVec b) {
+  lanes.sums = _mm512_dpwssd_epi32(lanes.sums, loadWordVec(row).words, b.words);
+}
 // The totals of four, in order.
 ULTRAMEM_INLINE void storeFour(float* p, const Lanes* four) {
   __m512 v[4];
@@ -349,9 +361,12 @@ ULTRAMEM_INLINE WordVec loadWordVec(const int16_t* p) {
   const __m256i* from = reinterpret_cast<const __m256i*>(p);
   return {_mm256_loadu_si256(from), _mm256_loadu_si256(from + 1)};
 }
-ULTRAMEM_INLINE void addProducts(Lanes& lanes, WordVec a, WordVec b) {
-  lanes.low = _mm256_add_epi32(lanes.low, _mm256_madd_epi16(a.low, b.low));
-  lanes.high = _mm256_add_epi32(lanes.high, _mm256_madd_epi16(a.high, b.high));
+ULTRAMEM_INLINE void addProducts(Lanes& lanes, const int16_t* row, WordVec b) {
+  const __m256i* from = reinterpret_cast<const __m256i*>(row);
+  __m256i low, high;
+  asm("vpmaddwd %6, %4, %2\n\tvpmaddwd %7, %5, %3\n\tvpaddd %2, %0, %0\n\tvpaddd %3, %1, %1"
+      : "+x"(lanes.low), "+x"(lanes.high), "=&x"(low), "=&x"(high)
+      : "x"(b.low), "x"(b.high), "m"(from[0]), "m"(from[1]));
 }
 ULTRAMEM_INLINE void storeFour(float* p, const Lanes* four) {
   __m256 v[4];
@@ -377,12 +392,12 @@ void dotWordsOf(const int16_t* words, size_t wordStride, const uint32_t* rows, s
 #pragma GCC unroll 16
       for (size_t v = 0; v < VECTORS; v++)
 #pragma GCC unroll 4
-        for (size_t j = 0; j < 4; j++) addProducts(four[j], loadWordVec(row[j] + v * WORDS), query[v]);
+        for (size_t j = 0; j < 4; j++) addProducts(four[j], row[j] + v * WORDS, query[v]);
     } else {
       for (size_t c = 0; c < wordStride; c += WORDS) {
         const WordVec part = loadWordVec(q + c);
 #pragma GCC unroll 4
-        for (size_t j = 0; j < 4; j++) addProducts(four[j], loadWordVec(row[j] + c), part);
+        for (size_t j = 0; j < 4; j++) addProducts(four[j], row[j] + c, part);
       }
     }
     if (i + 4 <= count) {
@@ -484,8 +499,13 @@ constexpr size_t AT_ONCE = 4;
 constexpr size_t KEYS_AHEAD = 2;
 #if defined(ULTRAMEM_ISA_AVX512)
 constexpr size_t TOKENS_MAX = 4;
+constexpr size_t SUMS_MAX = 8;
+#elif defined(ULTRAMEM_ISA_AVX2)
+constexpr size_t TOKENS_MAX = 4;
+constexpr size_t SUMS_MAX = 4;  // of two registers each
 #else
-constexpr size_t TOKENS_MAX = 2;  // more sums than registers otherwise
+constexpr size_t TOKENS_MAX = 2;
+constexpr size_t SUMS_MAX = 4;
 #endif
 
 // RANKS rows of one key times the queries of TOKENS tokens: widening a row takes longer than a product with it. Meanwhile as many
@@ -519,9 +539,10 @@ template <size_t TOKENS>
 void exactTokens(const float* key, size_t rowStride, size_t rank, const double* queries, const KeyOfToken* pairs, const float* next,
                  float* refined) {
   size_t r = 0;
-  for (; r + 2 <= rank; r += 2)
-    exactTile<TOKENS, 2>(key + r * rowStride, rowStride, queries, pairs, rank, next + r * rowStride, refined + r);
-  if (r < rank) exactTile<TOKENS, 1>(key + r * rowStride, rowStride, queries, pairs, rank, next + r * rowStride, refined + r);
+  if constexpr (2 * TOKENS <= SUMS_MAX)
+    for (; r + 2 <= rank; r += 2)
+      exactTile<TOKENS, 2>(key + r * rowStride, rowStride, queries, pairs, rank, next + r * rowStride, refined + r);
+  for (; r < rank; r++) exactTile<TOKENS, 1>(key + r * rowStride, rowStride, queries, pairs, rank, next + r * rowStride, refined + r);
 }
 
 // Pairs whose key no other token wants; `count` of at most AT_ONCE.
@@ -569,7 +590,7 @@ void dotExact(const float* list, size_t rowStride, size_t rank, const KeyOfToken
     if (i + tokens < count && pairs[i + tokens].key != pairs[i].key) advance();
     float* into = refined + i * rank;
     switch (tokens) {
-#if defined(ULTRAMEM_ISA_AVX512)
+#if defined(ULTRAMEM_ISA_AVX512) || defined(ULTRAMEM_ISA_AVX2)
       case 4: exactTokens<4>(key, rowStride, rank, queries, pairs + i, next, into); break;
       case 3: exactTokens<3>(key, rowStride, rank, queries, pairs + i, next, into); break;
 #endif

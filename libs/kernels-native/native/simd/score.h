@@ -7,15 +7,15 @@
 
 namespace ultramem {
 
-// A query q in whole numbers of 8 and of 16 bits, each with its scale and with the norm of what rounding took away. `RowBound` says
-// what follows from these numbers.
+// A query q in whole numbers of 16 bits, and in those that panels are multiplied with, which are of 8 bits where the processor
+// multiplies bytes; each with its scale and with the norm of what rounding took away. `RowBound` says what follows from these numbers.
 struct PreparedQuery {
-  float scale8;
-  float residual8;
-  float scale16;
-  float residual16;
+  float wordScale;
+  float wordResidual;
+  float panelScale;
+  float panelResidual;
   float norm;
-  int32_t sum8;  // of the 8-bit numbers
+  int32_t panelSum;  // of the numbers for panels
   bool bounded;  // false where q is 0, not finite, very small or very large: nothing is known then
 };
 
@@ -38,10 +38,11 @@ struct PanelScores {
 
 // The products of selection: whole numbers for all keys, wider ones for some, f64 for few.
 struct ScoreKernels {
-  // Bytes of one query in the 8-bit form that `scorePanels` reads; a multiple of 4.
+  // Bytes of one query in the form that `scorePanels` reads; a multiple of 4.
   size_t (*queryBytes)(size_t quadCount);
-  // Writes all forms of q [width]: `wide [width padded to 8]`; `bytes [queryBytes]` and `words [width padded to 32]` where it is bounded.
-  void (*prepare)(const float* q, size_t width, double* wide, uint8_t* bytes, int16_t* words, PreparedQuery* prepared);
+  // Writes all forms of q [width]: `wide [width padded to 8]`; `panelQuery [queryBytes]` and `words [width padded to 32]` where it is
+  // bounded.
+  void (*prepare)(const float* q, size_t width, double* wide, uint8_t* panelQuery, int16_t* words, PreparedQuery* prepared);
   void (*scorePanels)(const PanelScores& task);
   // sums[i] = words of row rows[i] times q, exactly in 16 lanes, the sum of which is rounded; wordStride is a multiple of 32.
   void (*dotWords)(const int16_t* words, size_t wordStride, const uint32_t* rows, size_t count, const int16_t* q, float* sums);

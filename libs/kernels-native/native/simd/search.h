@@ -28,22 +28,23 @@ ULTRAMEM_INLINE float smallestLane(Vec v) { return -largestLane(sub(zero(), v));
 
 ULTRAMEM_INLINE uint32_t countReaching(const float* x, size_t vectors, float limit) {
   const Vec bound = splat(limit);
-  uint32_t count = 0;
+  Reaching count;
 #pragma GCC unroll 4
-  for (size_t i = 0; i < vectors; i++) count += bitCount(reaches(load(x + i * WIDTH), bound));
-  return count;
+  for (size_t i = 0; i < vectors; i++) count.add(load(x + i * WIDTH), bound);
+  return count.total();
 }
 
 // How many of whole vectors reach each of three limits: three counts take little longer than one, which waits for its sum.
 ULTRAMEM_INLINE void countThree(const float* x, size_t vectors, const float* limits, uint32_t* counts) {
   const Vec bound[3] = {splat(limits[0]), splat(limits[1]), splat(limits[2])};
-  counts[0] = counts[1] = counts[2] = 0;
+  Reaching reaching[3];
 #pragma GCC unroll 2
   for (size_t i = 0; i < vectors; i++) {
     const Vec v = load(x + i * WIDTH);
 #pragma GCC unroll 3
-    for (int j = 0; j < 3; j++) counts[j] += bitCount(reaches(v, bound[j]));
+    for (int j = 0; j < 3; j++) reaching[j].add(v, bound[j]);
   }
+  for (int j = 0; j < 3; j++) counts[j] = reaching[j].total();
 }
 
 // The largest number found that at least k elements of whole vectors reach, stopping at the first that at most k + slack reach.

@@ -43,7 +43,7 @@ ULTRAMEM_INLINE Survivors survivorsOf(const BoundedScores scores, float largestE
     for (size_t lane = 0; lane < PANEL; lane += WIDTH) {
       const Vec high = add(load(scores.scores + panel * PANEL + lane), error);
       const Mask reachable = reaches(high, limit);
-#if !defined(ULTRAMEM_ISA_AVX512)
+#if !defined(ULTRAMEM_ISA_AVX512) && !defined(ULTRAMEM_ISA_AVX2)
       if (reachable == 0) continue;
 #endif
       appendIds(found.doubtful + count, reachable, static_cast<uint32_t>(panel * PANEL + lane));
@@ -62,9 +62,9 @@ ULTRAMEM_INLINE Survivors survivorsOf(const BoundedScores scores, float largestE
     const Mask there = firstOf(count - i);
     const Mask reached = reaches(load(found.upper + i), sureLimit) & there;
     const Mask rest = there & ~reached;
-    moveKept(found.doubtful + i, found.sure + sure, reached);
-    moveKept(found.doubtful + i, found.doubtful + doubtful, rest);
-    moveKept(found.upper + i, found.upper + doubtful, rest);
+    moveKept(found.doubtful + i, found.sure + sure, reached, true);
+    moveKept(found.doubtful + i, found.doubtful + doubtful, rest, true);
+    moveKept(found.upper + i, found.upper + doubtful, rest, true);
     sure += bitCount(reached);
     doubtful += bitCount(rest);
   }
@@ -136,9 +136,10 @@ size_t keep(const Entries& from, size_t count, float limit, const Entries& to) {
   size_t kept = 0;
   for (size_t i = 0; i < count; i += WIDTH) {
     const Mask mask = reaches(load(from.upper + i), splat(limit)) & firstOf(count - i);
-    moveKept(from.keys + i, to.keys + kept, mask);
-    moveKept(from.lower + i, to.lower + kept, mask);
-    moveKept(from.upper + i, to.upper + kept, mask);
+    const bool isWhole = i + WIDTH <= count;
+    moveKept(from.keys + i, to.keys + kept, mask, isWhole);
+    moveKept(from.lower + i, to.lower + kept, mask, isWhole);
+    moveKept(from.upper + i, to.upper + kept, mask, isWhole);
     kept += bitCount(mask);
   }
   return kept;

@@ -155,9 +155,25 @@ void fillOneLane(Random& random, Problem& p) {
   }
 }
 
+// Rows of the largest width that bounds are known for, and wider ones: numbers of about one size in all columns, along which queries
+// point. No sum of a key's bytes with a query's words comes nearer to 2^31.
+void makeWide(Random& random, Problem& p) {
+  const size_t width = random.between(8180, 8200);
+  p.shape = {1, random.between(2, 30), width, p.shape.rank == 1 ? size_t{1} : size_t{2}};
+  p.tokenCount = random.between(1, 3);
+  p.k = random.between(1, p.shape.keyCount);
+  std::vector<float> signs(width);
+  for (float& sign : signs) sign = random.oneIn(2) ? 1 : -1;
+  p.rows.resize(SIDES * p.shape.keyCount * p.shape.rank * width);
+  for (size_t i = 0; i < p.rows.size(); i++) p.rows[i] = signs[i % width] * (1 - 1e-4f * std::fabs(random.normal()));
+  p.query.resize(p.tokenCount * p.groupCount * SIDES * width);
+  for (size_t i = 0; i < p.query.size(); i++) p.query[i] = signs[i % width] * (random.oneIn(2) ? 1 : 0.999f);
+}
+
 Problem makeProblem(Random& random) {
   Problem p;
   const bool isMemoryPlus = random.oneIn(4);
+  const bool isWide = random.oneIn(25);
   p.hasCores = !isMemoryPlus;
   p.shape = {random.between(1, 3), random.oneIn(4) ? random.between(200, 700) : random.between(1, 120),
              random.oneIn(3)    ? random.between(1, 8)
@@ -169,7 +185,8 @@ Problem makeProblem(Random& random) {
   p.groupCount = random.between(1, 2);
   p.k = std::min(p.shape.keyCount, random.oneIn(5) ? random.between(30, 70) : random.between(1, 20));
   p.coreCount = isMemoryPlus ? 1 : random.between(1, 3);
-  makeKeys(random, p);
+  if (isWide) makeWide(random, p);
+  else makeKeys(random, p);
   const size_t vectorLength = p.shape.headCount * p.shape.rank;
   for (size_t head = 0; head < p.shape.headCount; head++) p.groupOfHead.push_back(static_cast<uint32_t>(random.below(p.groupCount)));
   const bool zeros = random.oneIn(12);
@@ -177,16 +194,16 @@ Problem makeProblem(Random& random) {
     p.row.push_back(isMemoryPlus ? 1.0f : zeros ? 0.0f : random.normal());
     p.column.push_back(isMemoryPlus ? 1.0f : random.oneIn(5) ? 1e-6f * random.normal() : random.normal());
   }
-  p.query.resize(p.tokenCount * p.groupCount * SIDES * p.shape.width);
   const bool whole = random.oneIn(4);
-  for (float& x : p.query) x = whole ? static_cast<float>(random.below(3)) - 1 : random.normal();
+  if (!isWide) p.query.resize(p.tokenCount * p.groupCount * SIDES * p.shape.width);
+  for (size_t i = 0; !isWide && i < p.query.size(); i++) p.query[i] = whole ? static_cast<float>(random.below(3)) - 1 : random.normal();
   for (size_t t = 0; t < p.tokenCount * p.groupCount * SIDES; t++) {
     float* q = &p.query[t * p.shape.width];
     if (random.oneIn(30)) std::fill_n(q, p.shape.width, 0.0f);
     if (random.oneIn(12))
       for (size_t c = 0; c < p.shape.width; c++) q[c] = std::ldexp(q[c], static_cast<int>(random.between(0, 250)) - 130);
   }
-  if (random.oneIn(6)) fillOneLane(random, p);
+  if (!isWide && random.oneIn(6)) fillOneLane(random, p);
   if (random.oneIn(40) && !p.query.empty())
     p.query[random.below(p.query.size())] = random.oneIn(2) ? std::numeric_limits<float>::quiet_NaN() : std::numeric_limits<float>::infinity();
   if (p.hasCores) {
