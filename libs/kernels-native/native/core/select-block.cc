@@ -60,7 +60,7 @@ void SelectBlock::begin(const KeyTable& keys, const PackedKeys& packed, const Sc
   grow(otherUpper_, tokenCount * k_ * (shape_.rank - 1));
   for (Side& side : sides_) {
     grow(side.query, tokenCount * shape_.rowStride());
-    grow(side.bytes, tokenCount * score_->queryBytes(shape_.quadCount()) + 64);
+    grow(side.panelQuery, tokenCount * score_->queryBytes(shape_.quadCount()) + 64);
     grow(side.words, tokenCount * shape_.wordStride());
     if (inTiles()) grow(side.split, roundUp(tokenCount, amx::TILE) * amx::splitBytes(shape_.width));
     grow(side.prepared, tokenCount);
@@ -98,7 +98,7 @@ void SelectBlock::prepareQueries(size_t at) {
   for (size_t t = 0; t < tokenCount_; t++) {
     const float* q = task_->query + (((firstToken_ + t) * task_->groupCount + group) * SIDES + at) * shape_.width;
     side.prepared[t] = PreparedQuery{};
-    score_->prepare(q, shape_.width, side.query.data() + t * shape_.rowStride(), side.bytes.data() + t * bytes,
+    score_->prepare(q, shape_.width, side.query.data() + t * shape_.rowStride(), side.panelQuery.data() + t * bytes,
                     side.words.data() + t * shape_.wordStride(), &side.prepared[t]);
   }
 }
@@ -170,7 +170,7 @@ void SelectBlock::scoreInBytes(size_t at) {
   for (size_t first = 0; first < tokenCount_;) {
     const size_t left = tokenCount_ - first;
     const size_t count = left == 16 ? 8 : std::min(left, TILE_TOKENS);
-    score_->scorePanels({list.panels, list.scales, shape_.panelCount(), shape_.quadCount(), side.bytes.data() + first * bytes,
+    score_->scorePanels({list.panels, list.scales, shape_.panelCount(), shape_.quadCount(), side.panelQuery.data() + first * bytes,
                          side.prepared.data() + first, count, scores_.data()});
     for (size_t t = 0; t < count; t++)
       findSurvivors(at, first + t, scores_.data() + t * stride, {list.residuals, list.norms, side.prepared[first + t].panelResidual});

@@ -44,7 +44,7 @@ class SelectBlock {
   };
   struct Side {
     std::vector<double> query;      // [tokens, rowStride]
-    std::vector<uint8_t> bytes;     // [tokens, queryBytes]
+    std::vector<uint8_t> panelQuery;  // [tokens, queryBytes]
     std::vector<int16_t> words;     // [tokens, wordStride]
     std::vector<int8_t> split;      // [tokens, splitBytes] in tiles, where keys are split
     std::vector<PreparedQuery> prepared;
