@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const nativeRoot = fileURLToPath(new URL('.', import.meta.url));
@@ -108,7 +108,7 @@ export async function compileUnits(compiler, units, flags, objectRoot) {
       const { status, stderr } = await run(compiler.command, [
         ...options,
         '-c',
-        unit.source,
+        relative(nativeRoot, unit.source),
         '-o',
         unfinished,
       ]);
@@ -150,7 +150,8 @@ export function withIncludes(path, seen) {
 
 export function run(command, options) {
   return new Promise((resolve) => {
-    const child = spawn(command, options, { stdio: ['ignore', 'ignore', 'pipe'] });
+    // Among the sources, whose names are relative then: a compiler cache sees the same command in every clone.
+    const child = spawn(command, options, { cwd: nativeRoot, stdio: ['ignore', 'ignore', 'pipe'] });
     let stderr = '';
     child.stderr.setEncoding('utf8').on('data', (text) => {
       stderr += text;
@@ -202,7 +203,7 @@ async function build() {
       why: process.env.CXX ? `CXX is ${process.env.CXX}, which does not run` : 'there is no C++ compiler',
     };
   const flags = [
-    ...['-O3', '-fPIC', '-fvisibility=hidden', '-DNAPI_VERSION=8', `-I${nativeRoot}`],
+    ...['-O3', '-fPIC', '-fvisibility=hidden', '-DNAPI_VERSION=8', '-I.'],
     `-I${createRequire(import.meta.url)('node-api-headers').include_dir}`,
   ];
   const objectRoot = join(buildRoot, 'objects');

@@ -5,8 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compileUnits, findCompiler, PLAIN_FOLDERS, run, translationUnits } from '../build.mjs';
-import { buildRoot, fail, flagsWith, MEMORY, NO_COMPILER, objectRoot } from './sanitized.mjs';
+import { findCompiler, PLAIN_FOLDERS, run, translationUnits } from '../build.mjs';
+import { buildRoot, compileSanitized, fail, MEMORY, NO_COMPILER } from './sanitized.mjs';
 
 const ROUNDS = 6000;
 const addonPath = join(buildRoot, 'addon-fuzz.node');
@@ -20,7 +20,7 @@ async function buildAndRun() {
   const headers = createRequire(import.meta.url)('node-api-headers').include_dir;
   const ofAddon = ({ source, name }) => ({ source, name, flags: ['-DNAPI_VERSION=8', `-I${headers}`] });
   const units = [...translationUnits(['addon']).map(ofAddon), ...translationUnits(PLAIN_FOLDERS)];
-  const { objects, failure } = await compileUnits(compiler, units, flagsWith(MEMORY), objectRoot);
+  const { objects, failure } = await compileSanitized(compiler, units, MEMORY);
   if (failure !== null) fail(`the addon does not compile: ${failure}`);
   const linked = await run(compiler.command, [...MEMORY, '-shared', '-pthread', ...objects, '-o', addonPath]);
   if (linked.status !== 0) fail(`the addon does not link: ${linked.stderr.slice(0, 2000)}`);

@@ -5,8 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { compileUnits, findCompiler, PLAIN_FOLDERS, run, translationUnits, withIncludes } from '../build.mjs';
-import { buildRoot, fail, flagsWith, MEMORY, NO_COMPILER, objectRoot, RACE } from './sanitized.mjs';
+import { findCompiler, PLAIN_FOLDERS, run, translationUnits, withIncludes } from '../build.mjs';
+import { buildRoot, compileSanitized, fail, MEMORY, NO_COMPILER, RACE } from './sanitized.mjs';
 
 const testRoot = fileURLToPath(new URL('.', import.meta.url));
 
@@ -29,7 +29,7 @@ async function buildAndRun(name) {
     ...neededUnits(join(testRoot, `${name}.cc`)),
     { source: join(testRoot, `${name}.cc`), flags: [], name: `test-${name}` },
   ];
-  const { objects, failure } = await compileUnits(compiler, units, flagsWith(sanitizers), objectRoot);
+  const { objects, failure } = await compileSanitized(compiler, units, sanitizers);
   if (failure !== null) fail(`${name} does not compile: ${failure}`);
   const program = join(buildRoot, name);
   mkdirSync(buildRoot, { recursive: true });
