@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export const nativeRoot = fileURLToPath(new URL('.', import.meta.url));
@@ -58,7 +58,9 @@ export const PLAIN_FOLDERS = ['amx', 'core', 'simd'];
 /** The C++ compiler of CXX or the PATH with its version line, or null. */
 export function findCompiler() {
   const names = process.env.CXX ? [process.env.CXX] : ['g++', 'clang++', 'c++'];
-  for (const command of names) {
+  for (const name of names) {
+    // A path is relative to where this was started, not to the sources.
+    const command = name.includes('/') ? resolve(name) : name;
     const { status, stdout } = spawnSync(command, ['--version'], { encoding: 'utf8' });
     if (status === 0) return { command, version: stdout.split('\n')[0] };
   }
