@@ -41,22 +41,25 @@ size_t rowsFar(const ValueTable& table) {
   return ROWS_SOON + std::clamp<size_t>(FAR_BYTES / std::max<size_t>(1, table.shape().keptBytes()), 4, 56);
 }
 
-// Into the second cache. The last byte may lie on a line of its own.
-void prefetchFar(const ValueTable& table, const uint8_t* row) {
-  const size_t bytes = table.elementSpan();
-  if (bytes == 0) return;
-  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at, 0, 2);
-  __builtin_prefetch(row + bytes - 1, 0, 2);
-  if (table.scaleOffset() >= bytes) __builtin_prefetch(row + table.scaleOffset(), 0, 2);
+// Columns of a row into the second cache. The last byte may lie on a line of its own.
+void prefetchFar(const ValueTable& table, const uint8_t* row, Slice columns) {
+  const size_t width = table.shape().width();
+  if (columns.begin == columns.end) return;
+  const size_t elementBytes = table.elementSpan() / width;
+  const size_t end = columns.end * elementBytes;
+  for (size_t at = columns.begin * elementBytes; at < end; at += 64) __builtin_prefetch(row + at, 0, 2);
+  __builtin_prefetch(row + end - 1, 0, 2);
+  if (table.scaleOffset() >= table.elementSpan()) __builtin_prefetch(row + table.scaleOffset(), 0, 2);
 }
 
 // Dot products of entries first .. end - 1 of one token into dots[0 ..].
 void dotEntries(const ValueTable& table, const uint32_t* slot, size_t count, const float* query, double* dots) {
   const DotTable::DotRows* kernels = dotRowsOf(table.shape().dtype);
   const size_t width = table.shape().width();
+  const Slice whole{0, width};
   const size_t far = rowsFar(table);
   const ReadAhead ahead(table, slot, count);
-  for (size_t i = 0; i < std::min(far, count); i++) prefetchFar(table, table.row(slot[i]));
+  for (size_t i = 0; i < std::min(far, count); i++) prefetchFar(table, table.row(slot[i]), whole);
   DotGroup group;
   group.phase = table.scalePhase();
   for (size_t i = 0; i < count;) {
@@ -65,7 +68,7 @@ void dotEntries(const ValueTable& table, const uint32_t* slot, size_t count, con
       group.row[r] = table.row(slot[i + r]);
       group.scale[r] = group.row[r] + table.scaleOffset();
       group.ahead[r] = table.row(slot[std::min(i + r + ROWS_SOON, count - 1)]);
-      if (i + r + far < count) prefetchFar(table, table.row(slot[i + r + far]));
+      if (i + r + far < count) prefetchFar(table, table.row(slot[i + r + far]), whole);
     }
     kernels[rows == DOT_ROWS ? 0 : 1](dots + i, query, width, group);
     i += rows;
@@ -108,7 +111,7 @@ class Pooling {
       weights = gated_.data();
     }
     orderByBlock(tokenBegin, tokenEnd, weights);
-    for (size_t i = 0; i < std::min(ahead_, entryCount); i++) prefetchFar(table_, rows_[i]);
+    for (size_t i = 0; i < std::min(ahead_, entryCount); i++) prefetchFar(table_, rows_[i], columns_);
     size_t begin = 0;
     for (size_t sum = 0; sum < ends_.size(); begin = ends_[sum++])
       poolRun(begin, ends_[sum] - begin, entryCount, tokenBegin * request_.blockCount + sum);

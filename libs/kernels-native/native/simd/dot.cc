@@ -7,9 +7,6 @@
 namespace ultramem::ULTRAMEM_ISA {
 namespace {
 
-constexpr size_t CACHE_LINE = 64;
-constexpr size_t SCALE_BLOCK = 64;
-
 // The scale of each of eight columns from `column` on, counted from the first column of its block.
 ULTRAMEM_INLINE F32x8 scalesAt(const uint8_t* scales, size_t column) {
   const size_t block = column / SCALE_BLOCK;

@@ -25,6 +25,8 @@ typedef uint16_t U16x8 __attribute__((vector_size(16)));
 typedef int8_t I8x8 __attribute__((vector_size(8)));
 
 constexpr size_t LANES = 8;
+constexpr size_t CACHE_LINE = 64;
+constexpr size_t SCALE_BLOCK = 64;
 
 template <class Vector, class Element>
 ULTRAMEM_INLINE Vector loadUnaligned(const Element* from) {
@@ -70,6 +72,13 @@ ULTRAMEM_INLINE float scaleAt(const uint8_t* scales, size_t block) {
   uint16_t bits;
   __builtin_memcpy(&bits, scales + 2 * block, sizeof bits);
   return widenBf16(bits);
+}
+// Whether products of int8 and this scale are f32. A bf16 has 8 bits, so only one that is denormal or overflows is rounded.
+// In integers, because the answer for three numbers is a few instructions then, without a jump.
+ULTRAMEM_INLINE bool isExact(float scale) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &scale, sizeof bits);
+  return (bits == 0) | (bits - 0x00800000 <= 0x7b800000 - 0x00800000);
 }
 
 // One element type each: `load` of eight elements at any address, `one` of a single one, both before scaling.

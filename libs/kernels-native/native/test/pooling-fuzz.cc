@@ -45,7 +45,8 @@ float elementAt(const TableShape& shape, const uint8_t* row, size_t column) {
   return std::bit_cast<float>(static_cast<uint32_t>(scale) << 16) * static_cast<float>(static_cast<int8_t>(row[column]));
 }
 
-// A whole table as a file has it. Mostly ordinary numbers, sometimes any bits: denormals, infinities, NaN, extreme scales.
+// A whole table as a file has it. Mostly ordinary numbers, sometimes any bits: denormals, infinities, NaN, extreme scales; or ordinary
+// ones but for a few.
 std::vector<uint8_t> tableBytes(Random& random, const TableShape& shape) {
   const size_t rowBytes = shape.rowBytes();
   std::vector<uint8_t> bytes(shape.tableRows * rowBytes);
@@ -66,6 +67,11 @@ std::vector<uint8_t> tableBytes(Random& random, const TableShape& shape) {
         std::memcpy(at + shape.fullWidth + 2 * block, reinterpret_cast<const char*>(&scale) + 2, 2);
       }
   }
+  if (random.oneIn(3))
+    for (int few = 0; few < 3; few++) {
+      const uint16_t specials[] = {0x7f80, 0xff80, 0x7fc1, 0x0001, 0x807f, 0x8000, 0x7f7f, 0x0080};
+      std::memcpy(bytes.data() + random.below(bytes.size() / 2) * 2, &specials[random.below(std::size(specials))], 2);
+    }
   return bytes;
 }
 
@@ -182,7 +188,7 @@ Batch makeBatch(Random& random, size_t rowBegin, size_t rowEnd) {
 void checkPool(Random& random, Workers& workers) {
   const ValueDtype dtype = DTYPES[random.below(4)];
   const auto coreCount = static_cast<uint32_t>(random.between(1, 4));
-  const size_t width = coreCount * random.between(1, random.oneIn(6) ? 400 : random.oneIn(3) ? 120 : 20);
+  const size_t width = coreCount * random.between(1, random.oneIn(6) ? 700 : random.oneIn(3) ? 120 : 20);
   const size_t rows = random.between(1, 40);
   const Table table = makeTable(random, dtype, rows, width, false);
   const bool gated = random.oneIn(3);
