@@ -19,7 +19,7 @@ constexpr size_t SUMS_MAX = 512;
 #if defined(ULTRAMEM_ISA_AVX2) || defined(ULTRAMEM_ISA_NEON)
 constexpr size_t LONGS_MAX = 3;
 #else
-constexpr size_t LONGS_MAX = 2;
+constexpr size_t LONGS_MAX = 1;
 #endif
 
 #if defined(ULTRAMEM_ISA_AVX2)
