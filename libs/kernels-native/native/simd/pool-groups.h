@@ -125,6 +125,7 @@ struct One {
   ULTRAMEM_INLINE void write(const double* sums, float* out) { *out = static_cast<float>(*sums); }
 };
 
+// Four elements at a time, in their order.
 template <class Row, size_t Fours>
 struct Plain {
   static constexpr size_t COLUMNS = 4 * Fours;
@@ -157,6 +158,7 @@ struct Plain {
   }
 };
 
+// What most columns are added with.
 template <class Row>
 struct Long : Plain<Row, 4> {};
 
