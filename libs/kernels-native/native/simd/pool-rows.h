@@ -74,7 +74,7 @@ ULTRAMEM_INLINE float scaleAt(const uint8_t* scales, size_t block) {
   return widenBf16(bits);
 }
 // Whether products of int8 and this scale are f32. A bf16 has 8 bits, so only one that is denormal or overflows is rounded.
-// In integers, because the answer for three numbers is a few instructions then, without a jump.
+// In integers, which takes fewer instructions and no jump.
 ULTRAMEM_INLINE bool isExact(float scale) {
   uint32_t bits;
   __builtin_memcpy(&bits, &scale, sizeof bits);
