@@ -13,9 +13,11 @@
 namespace ultramem {
 namespace {
 
-// Sizes that the caches suggest. A chunk of x with DEPTH columns and a panel of as many stay in a core's second level cache while all
-// tiles of the chunk go over the panel; a group of panels stays in the last level while all chunks go over the group.
+// Sizes that the caches suggest. A chunk of x with DEPTH columns stays in a core's second level cache while panels of as many go by; so
+// does a piece of a panel while all tiles of the chunk go over it, beside the next one, which is fetched meanwhile. A group of panels
+// stays in the last level while all chunks go over the group.
 constexpr size_t DEPTH = 4 * SUM_BLOCK;
+constexpr size_t PIECE_BYTES = size_t{32} << 10;
 constexpr size_t CHUNK_ROWS = 96;
 constexpr size_t GROUP_BYTES = size_t{4} << 20;
 constexpr size_t SLAB_BYTES = size_t{16} << 20;
@@ -40,42 +42,74 @@ struct Product {
 
   // Tiles `fromTile .. toTile - 1` times panels `fromPanel .. toPanel - 1`.
   void multiply(size_t fromTile, size_t toTile, size_t fromPanel, size_t toPanel) const {
-    for (size_t column = 0; column == 0 || column < weight.columns(); column += DEPTH)
-      for (size_t panel = fromPanel; panel < toPanel;) {
-        size_t taken = 1;
-        for (size_t tile = fromTile; tile < toTile; tile++) {
-          const size_t together = kernels.panelsAtOnce(tiles.height(tile));
-          // All tiles of a chunk take the same panels; their heights differ by one at most, which may change how many go at once.
-          if (tile == fromTile) taken = std::min(together, toPanel - panel);
-          if (taken == together) multiplyTile(tile, panel, static_cast<uint32_t>(taken), column);
-          else
-            for (size_t one = 0; one < taken; one++) multiplyTile(tile, panel + one, 1, column);
+    const size_t columns = weight.columns();
+    const size_t pieceColumns = std::min(DEPTH, std::max(SUM_BLOCK, PIECE_BYTES / columnBytes()));
+    const size_t together = kernels.panelsAtOnce(tiles.height(fromTile));
+    for (size_t begin = 0; begin == 0 || begin < columns; begin += DEPTH) {
+      const size_t end = std::min(columns, begin + DEPTH);
+      for (size_t panel = fromPanel; panel < toPanel; panel += together) {
+        const size_t panels = std::min(together, toPanel - panel);
+        for (size_t column = begin; column == begin || column < end; column += pieceColumns) {
+          const size_t after = std::min(end, column + pieceColumns);
+          const uint8_t* next = after < end                  ? at(panel, after)
+                                : panel + together < toPanel ? at(panel + together, begin)
+                                                             : at(fromPanel, end);
+          multiplyPiece(fromTile, toTile, {panel, panels, column, after - column, next});
         }
-        panel += taken;
       }
+    }
   }
 
  private:
-  void multiplyTile(size_t at, size_t panel, uint32_t panels, size_t column) const {
+  // Some columns of neighbouring panels, and where the next ones lie.
+  struct Piece {
+    size_t panel;
+    size_t panels;
+    size_t column;
+    size_t depth;
+    const uint8_t* next;
+  };
+
+  size_t columnBytes() const { return kernels.panelRows * bytesOf(weight.dtype()); }
+  const uint8_t* at(size_t panel, size_t column) const { return weight.panel(panel) + column * columnBytes(); }
+
+  // Every tile fetches an equal share of the next piece.
+  void multiplyPiece(size_t fromTile, size_t toTile, Piece piece) const {
+    const size_t step = (columnBytes() + toTile - fromTile - 1) / (toTile - fromTile);
+    for (size_t tile = fromTile; tile < toTile; tile++, piece.next += step * piece.depth) {
+      // Heights of a chunk's tiles differ by one at most, which may change how many panels go at once.
+      if (piece.panels == kernels.panelsAtOnce(tiles.height(tile))) {
+        multiplyTile(tile, piece, step);
+        continue;
+      }
+      Piece one = piece;
+      for (one.panels = 1; one.panel < piece.panel + piece.panels; one.panel++, one.next += weight.panelBytes())
+        multiplyTile(tile, one, step);
+    }
+  }
+
+  void multiplyTile(size_t index, const Piece& piece, size_t nextStep) const {
+    const auto [panel, panels, column, depth, next] = piece;
     const size_t columns = weight.columns();
-    const size_t depth = std::min(DEPTH, columns - column);
-    const uint32_t height = tiles.height(at);
+    const uint32_t height = tiles.height(index);
     const size_t row = panel * kernels.panelRows;
     const size_t width = panels * kernels.panelRows;
-    float* place = out + tiles.begin(at) * weight.rows() + row;
+    float* place = out + tiles.begin(index) * weight.rows() + row;
     Tile tile{
-        weight.panel(panel) + column * kernels.panelRows * bytesOf(weight.dtype()),
+        at(panel, column),
         weight.panelBytes(),
-        packed + tiles.begin(at) * columns + column * height,
+        packed + tiles.begin(index) * columns + column * height,
         depth,
         place,
         weight.rows(),
         bias == nullptr || column + depth < columns ? nullptr : bias + row,
         column > 0,
+        next,
+        nextStep,
     };
     const uint32_t dtype = static_cast<uint32_t>(weight.dtype());
     if (row + width <= weight.rows()) {
-      kernels.multiply(dtype, height, panels, tile);
+      kernels.multiply(dtype, height, static_cast<uint32_t>(panels), tile);
       return;
     }
     // The last panel reaches over the edge: the same tile with room beside it.
@@ -92,7 +126,7 @@ struct Product {
       for (size_t i = 0; i < height; i++) std::copy_n(place + i * weight.rows(), kept, padded + i * width);
     tile.out = padded;
     tile.outStride = width;
-    kernels.multiply(dtype, height, panels, tile);
+    kernels.multiply(dtype, height, static_cast<uint32_t>(panels), tile);
     for (size_t i = 0; i < height; i++) std::copy_n(padded + i * width, kept, place + i * weight.rows());
   }
 };

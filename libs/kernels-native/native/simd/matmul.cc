@@ -19,14 +19,20 @@ constexpr uint32_t panelsOf(uint32_t height) { return height == 1 ? 4 : height *
 
 enum : uint32_t { F32 = 0, BF16 = 1, F16 = 2 };
 
-// How far ahead weights are fetched: what the processor fetches by itself comes too late even for tiles of many rows.
+// How far ahead low tiles fetch their weights from the second level cache. Tall ones use a column for so long that the processor does it in
+// time by itself, and have no room for the instruction.
 constexpr size_t AHEAD_BYTES = 1024;
+constexpr bool fetchesAhead(int height) { return 3 * height <= 2 * static_cast<int>(HEIGHT_MAX); }
 
-template <uint32_t DTYPE>
-ULTRAMEM_INLINE void prefetchColumn(const void* panel, size_t column) {
+template <uint32_t DTYPE, int HEIGHT>
+ULTRAMEM_INLINE void prefetchColumn(const Tile& tile, size_t panel, size_t column) {
   constexpr size_t COLUMN_BYTES = PANEL_ROWS * (DTYPE == F32 ? 4 : 2);
-  const char* ahead = static_cast<const char*>(panel) + column * COLUMN_BYTES + AHEAD_BYTES;
-  for (size_t at = 0; at < COLUMN_BYTES; at += 64) __builtin_prefetch(ahead + at);
+  const char* ahead = static_cast<const char*>(tile.panel) + panel * tile.panelBytes + column * COLUMN_BYTES + AHEAD_BYTES;
+  for (size_t at = 0; fetchesAhead(HEIGHT) && at < COLUMN_BYTES; at += 64) __builtin_prefetch(ahead + at);
+  if (HEIGHT == 1) return;  // takes no longer than reading does, and reads four panels at once
+  const char* next = static_cast<const char*>(tile.next) + panel * tile.panelBytes + column * tile.nextStep;
+  __builtin_prefetch(next, 0, 2);
+  if (COLUMN_BYTES > 64 && tile.nextStep > 64) __builtin_prefetch(next + 64, 0, 2);
 }
 
 // Both vectors of one column of a panel.
@@ -64,9 +70,8 @@ void multiplyTile(const Tile& tile) {
       Vec weights[PANELS][2];
 #pragma GCC unroll 16
       for (int p = 0; p < PANELS; p++) {
-        const char* panel = static_cast<const char*>(tile.panel) + p * tile.panelBytes;
-        prefetchColumn<DTYPE>(panel, column);
-        loadColumn<DTYPE>(panel, column, weights[p][0], weights[p][1]);
+        prefetchColumn<DTYPE, HEIGHT>(tile, p, column);
+        loadColumn<DTYPE>(static_cast<const char*>(tile.panel) + p * tile.panelBytes, column, weights[p][0], weights[p][1]);
       }
 #pragma GCC unroll 16
       for (int i = 0; i < HEIGHT; i++) {

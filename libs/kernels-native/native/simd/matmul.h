@@ -25,6 +25,8 @@ struct Tile {
   size_t outStride;       // elements from row to row
   const float* bias;      // [panels * panelRows] added last, or nullptr
   bool adds;              // to what `out` holds, instead of replacing it
+  const void* next;       // what to fetch meanwhile: `nextStep` bytes with every column, panelBytes further on for each other panel;
+  size_t nextStep;        // with 0 there is nothing, and `next` is any address that the cache has
 };
 
 struct MatmulKernels {
