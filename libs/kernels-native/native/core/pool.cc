@@ -1,6 +1,7 @@
 #include "core/pool.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "simd/dot.h"
@@ -128,21 +129,25 @@ class Pooling {
     rows_.resize(entryCount + ahead_);
     ordered_.resize(entryCount * coreCount);
     ends_.resize((tokenEnd - tokenBegin) * blockCount);
+    // In locals, because whatever is stored below could be a member.
     uint32_t* ends = ends_.data();
+    const uint8_t** const rows = rows_.data();
+    double* const ordered = ordered_.data();
+    const uint8_t* const block = request_.block;
+    const uint32_t* const slot = entries.slot;
+    const ValueTable::Rows rowAt = table_.rows();
     for (size_t token = tokenBegin; token < tokenEnd; token++, ends += blockCount) {
-      for (size_t block = 0; block < blockCount; block++) ends[block] = 0;
-      for (size_t entry = start[token]; entry < start[token + 1]; entry++) ends[request_.block[entry]]++;
-      size_t begin = start[token] - entryBegin;
-      for (size_t block = 0; block < blockCount; block++) {
-        const size_t count = ends[block];
-        ends[block] = static_cast<uint32_t>(begin);
-        begin += count;
-      }
-      for (size_t entry = start[token]; entry < start[token + 1]; entry++) {
-        const size_t place = ends[request_.block[entry]]++;
-        rows_[place] = table_.row(entries.slot[entry]);
-        const float* weight = weights + (entry - entryBegin) * coreCount;
-        for (size_t core = 0; core < coreCount; core++) ordered_[core * entryCount + place] = static_cast<double>(weight[core]);
+      const size_t first = start[token];
+      const size_t end = start[token + 1];
+      for (size_t b = 0; b < blockCount; b++) ends[b] = 0;
+      for (size_t entry = first; entry < end; entry++) ends[block[entry]]++;
+      size_t begin = first - entryBegin;
+      for (size_t b = 0; b < blockCount; b++) begin += std::exchange(ends[b], static_cast<uint32_t>(begin));
+      const float* weight = weights + (first - entryBegin) * coreCount;
+      for (size_t entry = first; entry < end; entry++) {
+        const size_t place = ends[block[entry]]++;
+        rows[place] = rowAt(slot[entry]);
+        for (size_t core = 0; core < coreCount; core++) ordered[core * entryCount + place] = static_cast<double>(*weight++);
       }
     }
     for (size_t i = 0; i < ahead_ && entryCount > 0; i++) rows_[entryCount + i] = rows_[entryCount - 1];

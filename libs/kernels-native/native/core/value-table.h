@@ -51,7 +51,14 @@ class ValueTable {
   uint64_t residentBytes() const { return (shape_.rowEnd - shape_.rowBegin) * shape_.keptBytes(); }
 
   // First column of the rectangle in the row of a slot, which must be inside.
-  const uint8_t* row(uint64_t slot) const { return base_ + (slot - shape_.rowBegin) * stride_; }
+  struct Rows {
+    const uint8_t* base;
+    uint64_t begin;
+    size_t stride;
+    const uint8_t* operator()(uint64_t slot) const { return base + (slot - begin) * stride; }
+  };
+  Rows rows() const { return {base_, shape_.rowBegin, stride_}; }
+  const uint8_t* row(uint64_t slot) const { return rows()(slot); }
   // Bytes from there to the end of the last element of the rectangle's row.
   size_t elementSpan() const { return shape_.width() * elementBytes_; }
   // From there to the scale of the first column's block.
