@@ -157,7 +157,7 @@ uint32_t panelsAtOnce(uint32_t height) { return panelsOf(height); }
 }  // namespace
 
 #if defined(ULTRAMEM_ISA_AVX512)
-constexpr double MACS_PER_NS = 50;
+constexpr double MACS_PER_NS = 60;
 #elif defined(ULTRAMEM_ISA_AVX2)
 constexpr double MACS_PER_NS = 50;
 #else
