@@ -232,5 +232,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(join(buildRoot, 'status.json'), `${JSON.stringify(status, null, 2)}\n`);
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
   if (status.ok) console.log(`native kernels: built with ${status.compiler} in ${seconds} s`);
-  else console.log(`native kernels: not built, the reference kernels stand in: ${status.why}`);
+  else
+    console.log(
+      `native kernels: not built, the reference kernels stand in: ${status.why}; npx ultramem doctor says what to do`,
+    );
 }
