@@ -197,13 +197,17 @@ function dropOldObjects(objectRoot, objects) {
 async function build() {
   const sourcesHash = hashSources();
   const compiler = findCompiler();
-  const status = { ok: false, why: '', compiler: compiler?.version ?? null, sourcesHash };
-  if (process.platform === 'win32') return { ...status, why: 'Windows is not supported' };
-  if (compiler === null)
+  const remedy = 'install a C++ compiler (g++ or clang++) and run npm run build';
+  const status = { ok: false, why: '', remedy, compiler: compiler?.version ?? null, sourcesHash };
+  if (process.platform === 'win32')
+    return { ...status, why: 'Windows is not supported', remedy: 'run it on Linux, in WSL for example' };
+  if (compiler === null && process.env.CXX)
     return {
       ...status,
-      why: process.env.CXX ? `CXX is ${process.env.CXX}, which does not run` : 'there is no C++ compiler',
+      why: `CXX is ${process.env.CXX}, which does not run`,
+      remedy: 'let CXX name a C++ compiler, or unset it, and run npm run build',
     };
+  if (compiler === null) return { ...status, why: 'there is no C++ compiler' };
   const flags = [
     ...['-O3', '-fPIC', '-fvisibility=hidden', '-DNAPI_VERSION=8', '-I.'],
     `-I${createRequire(import.meta.url)('node-api-headers').include_dir}`,
@@ -234,6 +238,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (status.ok) console.log(`native kernels: built with ${status.compiler} in ${seconds} s`);
   else
     console.log(
-      `native kernels: not built, the reference kernels stand in: ${status.why}; npx ultramem doctor says what to do`,
+      `native kernels: not built, the reference kernels stand in: ${status.why}; to have them, ${status.remedy}`,
     );
 }

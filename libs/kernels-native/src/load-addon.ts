@@ -42,9 +42,9 @@ export function loadAddon(): LoadedAddon {
 
 function load(): LoadedAddon {
   const status = readStatus();
-  const rebuild = 'install a C++ compiler (g++ or clang++) and run npm run build';
-  if (status === null) return { addon: null, why: 'the native kernels are not built', remedy: rebuild };
-  if (!status.ok) return { addon: null, why: status.why, remedy: rebuild };
+  if (status === null)
+    return { addon: null, why: 'the native kernels are not built', remedy: 'run npm run build' };
+  if (!status.ok) return { addon: null, why: status.why, remedy: status.remedy };
   if (status.sourcesHash !== hashSources())
     return {
       addon: null,
@@ -63,6 +63,7 @@ function load(): LoadedAddon {
 interface BuildStatus {
   ok: boolean;
   why: string;
+  remedy: string;
   sourcesHash: string;
 }
 
