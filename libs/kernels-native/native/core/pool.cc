@@ -1,6 +1,7 @@
 #include "core/pool.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 #include <vector>
 
@@ -14,7 +15,18 @@ namespace {
 constexpr size_t FAR_BYTES = 16384;
 // Entries that a thread orders and gates before it adds their rows.
 constexpr size_t CHUNK_ENTRIES = 2048;
-constexpr uint32_t PARTS_PER_LANE = 8;
+constexpr size_t PARTS_PER_LANE = 8;
+// A part has so many at least, unless threads would be left without one: with every part the memory has to get going again.
+constexpr size_t PART_ENTRIES = 512;
+
+// Parts of a batch, in ranges of tokens: few enough to be long, many enough for an even load. Halves of halves are even, where tokens
+// are few.
+uint32_t partsOf(const Entries& entries, size_t lanes) {
+  if (lanes == 1) return 1;
+  const size_t least = std::min(lanes, entries.tokenCount);
+  const size_t most = std::min(PARTS_PER_LANE * lanes, entries.tokenCount);
+  return static_cast<uint32_t>(std::clamp(std::bit_floor(entries.count() / PART_ENTRIES / lanes) * lanes, least, most));
+}
 
 PoolTable::SumRows sumRowsOf(ValueDtype dtype) {
   const PoolTable& table = ULTRAMEM_PICK(poolTable);
@@ -240,7 +252,7 @@ void pool(const ValueTable& table, const PoolRequest& request, float* out, Worke
   if (tokenCount == 0 || width == 0) return;
   const uint32_t lanes = workers.lanes();
   if (tokenCount >= 2 * lanes || lanes == 1) {
-    const auto parts = static_cast<uint32_t>(lanes == 1 ? 1 : std::min<size_t>(tokenCount, PARTS_PER_LANE * lanes));
+    const uint32_t parts = partsOf(request.entries, lanes);
     workers.run(parts, [&](uint32_t part, uint32_t) {
       const Slice tokens = sliceOf(tokenCount, part, parts);
       Pooling(table, request, nullptr, {0, width}, out).run(tokens.begin, tokens.end);
@@ -268,8 +280,7 @@ void dotRows(const ValueTable& table, const Entries& entries, const float* query
   const size_t tokenCount = entries.tokenCount;
   if (tokenCount == 0) return;
   const size_t width = table.shape().width();
-  const uint32_t lanes = workers.lanes();
-  const auto parts = static_cast<uint32_t>(lanes == 1 ? 1 : std::min<size_t>(tokenCount, PARTS_PER_LANE * lanes));
+  const uint32_t parts = partsOf(entries, workers.lanes());
   workers.run(parts, [&](uint32_t part, uint32_t) {
     const Slice tokens = sliceOf(tokenCount, part, parts);
     for (size_t token = tokens.begin; token < tokens.end; token++) {
