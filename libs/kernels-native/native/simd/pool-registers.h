@@ -107,6 +107,11 @@ void sumColumns(const RowRun& run, size_t offset, size_t scaleOffset, size_t cou
     left -= eights;
     done += eights * LANES;
   }
+  if (done < count && count >= LANES) {
+    // The last eight, some of them a second time.
+    const size_t last = count - LANES;
+    return sumEights<Element, 1>(run, offset + last * BYTES, scaleOffset, out + last);
+  }
   for (; done < count; done++) {
     double sum = 0;
     for (size_t i = 0; i < run.count; i++) {
