@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { notBuilt, readStatus } from '../../libs/kernels-native/native/build.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const [major, minor] = process.versions.node.split('.').map(Number);
@@ -16,6 +17,9 @@ const installed = `${root}node_modules/.package-lock.json`;
 if (!existsSync(installed) || statSync(installed).mtimeMs < statSync(`${root}package-lock.json`).mtimeMs)
   npm(['ci'], 'installing packages (once)');
 npm(['run', 'build'], 'building');
+// The build goes on without a compiler, and what it says of that is not shown.
+const native = readStatus();
+if (native?.ok === false) process.stderr.write(`${notBuilt(native)}\n`);
 
 function npm(args, what) {
   process.stderr.write(`${what} ...\n`);

@@ -195,19 +195,20 @@ function dropOldObjects(objectRoot, objects) {
 }
 
 async function build() {
-  const sourcesHash = hashSources();
   const compiler = findCompiler();
-  const remedy = 'install a C++ compiler (g++ or clang++) and run npm run build';
-  const status = { ok: false, why: '', remedy, compiler: compiler?.version ?? null, sourcesHash };
+  const common = { compiler: compiler?.version ?? null, sourcesHash: hashSources() };
+  const failed = (why, remedy = 'install a C++ compiler (g++ or clang++) and run npm run build') => ({
+    ...{ ok: false, why, remedy },
+    ...common,
+  });
   if (process.platform === 'win32')
-    return { ...status, why: 'Windows is not supported', remedy: 'run it on Linux, in WSL for example' };
+    return failed('Windows is not supported', 'run it on Linux, in WSL for example');
   if (compiler === null && process.env.CXX)
-    return {
-      ...status,
-      why: `CXX is ${process.env.CXX}, which does not run`,
-      remedy: 'let CXX name a C++ compiler, or unset it, and run npm run build',
-    };
-  if (compiler === null) return { ...status, why: 'there is no C++ compiler' };
+    return failed(
+      `CXX is ${process.env.CXX}, which does not run`,
+      'let CXX name a C++ compiler, or unset it, and run npm run build',
+    );
+  if (compiler === null) return failed('there is no C++ compiler');
   const flags = [
     ...['-O3', '-fPIC', '-fvisibility=hidden', '-DNAPI_VERSION=8', '-I.'],
     `-I${createRequire(import.meta.url)('node-api-headers').include_dir}`,
@@ -215,18 +216,24 @@ async function build() {
   const objectRoot = join(buildRoot, 'objects');
   const units = translationUnits(['addon', ...PLAIN_FOLDERS]);
   const { objects, compiled, failure } = await compileUnits(compiler, units, flags, objectRoot);
-  if (failure !== null) return { ...status, why: `compiling failed: ${failure}` };
-  if (compiled > 0 || !existsSync(addonPath) || readStatus()?.sourcesHash !== sourcesHash) {
+  if (failure !== null) return failed(`compiling failed: ${failure}`);
+  if (compiled > 0 || !existsSync(addonPath) || readStatus()?.sourcesHash !== common.sourcesHash) {
     const why = await link(compiler, objects.sort());
-    if (why !== null) return { ...status, why: `linking failed: ${why}` };
+    if (why !== null) return failed(`linking failed: ${why}`);
   }
   dropOldObjects(objectRoot, objects);
-  return { ...status, ok: true };
+  return { ok: true, ...common };
 }
 
-function readStatus() {
+/** Of the last build; null before the first. */
+export function readStatus() {
   const path = join(buildRoot, 'status.json');
   return existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : null;
+}
+
+/** What people should know of a build that failed. */
+export function notBuilt({ why, remedy }) {
+  return `native kernels: not built, the reference kernels stand in, which are far slower: ${why}; to have native ones, ${remedy}`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -236,8 +243,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   writeFileSync(join(buildRoot, 'status.json'), `${JSON.stringify(status, null, 2)}\n`);
   const seconds = ((performance.now() - startMs) / 1000).toFixed(1);
   if (status.ok) console.log(`native kernels: built with ${status.compiler} in ${seconds} s`);
-  else
-    console.log(
-      `native kernels: not built, the reference kernels stand in: ${status.why}; to have them, ${status.remedy}`,
-    );
+  else console.log(notBuilt(status));
 }

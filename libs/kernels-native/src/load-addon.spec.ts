@@ -1,5 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { AssertionError } from '@ultramem/invariant';
 import { memoryTensor } from '@ultramem/kernels';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -13,6 +16,25 @@ it('is loaded, or says why not and what to do', () => {
   const probe = probeNative();
   if (probe.available) expect(probe.detail).toMatch(/^(scalar|avx2|avx512|amx|neon), \d+ threads?$/);
   else expect([probe.why, probe.remedy]).not.toContain('');
+});
+
+it('is not built by a CXX that does not run, and the build says what to do', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'ultramem-native-'));
+  try {
+    await cp(new URL('../native', import.meta.url), join(folder, 'native'), { recursive: true });
+    const output = execFileSync(process.execPath, [join(folder, 'native/build.mjs')], {
+      env: { ...process.env, CXX: '/nowhere/g++' },
+    });
+    const failure = {
+      why: 'CXX is /nowhere/g++, which does not run',
+      remedy: 'let CXX name a C++ compiler, or unset it, and run npm run build',
+    };
+    expect(output.toString()).toMatch(`${failure.why}; to have native ones, ${failure.remedy}\n`);
+    const status = JSON.parse(await readFile(join(folder, 'build/status.json'), 'utf8'));
+    expect(status).toMatchObject({ ok: false, ...failure });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 describe.skipIf(loaded.addon === null)('the addon', () => {

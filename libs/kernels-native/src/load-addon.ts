@@ -60,12 +60,7 @@ function load(): LoadedAddon {
   }
 }
 
-interface BuildStatus {
-  ok: boolean;
-  why: string;
-  remedy: string;
-  sourcesHash: string;
-}
+type BuildStatus = { sourcesHash: string } & ({ ok: true } | { ok: false; why: string; remedy: string });
 
 /** `build/status.json`, or null before the first build. */
 function readStatus(): BuildStatus | null {
