@@ -43,10 +43,10 @@ struct Product {
   // Tiles `fromTile .. toTile - 1` times panels `fromPanel .. toPanel - 1`.
   void multiply(size_t fromTile, size_t toTile, size_t fromPanel, size_t toPanel) const {
     const size_t columns = weight.columns();
+    const uint32_t height = tiles.height(fromTile);
+    const size_t together = kernels.panelsAtOnce(height);
     // One row fetches nothing, and pieces would only interrupt it.
-    const size_t fetched = std::max(SUM_BLOCK, PIECE_BYTES / columnBytes());
-    const size_t pieceColumns = tiles.height(fromTile) == 1 ? DEPTH : std::min(DEPTH, fetched);
-    const size_t together = kernels.panelsAtOnce(tiles.height(fromTile));
+    const size_t pieceColumns = height == 1 ? DEPTH : std::clamp(PIECE_BYTES / columnBytes(), SUM_BLOCK, DEPTH);
     for (size_t begin = 0; begin == 0 || begin < columns; begin += DEPTH) {
       const size_t end = std::min(columns, begin + DEPTH);
       for (size_t panel = fromPanel; panel < toPanel; panel += together) {

@@ -19,8 +19,8 @@ constexpr size_t PARTS_PER_LANE = 8;
 // A part has so many at least, unless threads would be left without one: with every part the memory has to get going again.
 constexpr size_t PART_ENTRIES = 512;
 
-// Parts of a batch, in ranges of tokens: few enough to be long, many enough for an even load. Halves of halves are even, where tokens
-// are few.
+// Parts of a batch, in ranges of tokens: few enough to be long, many enough for an even load. Each thread has a power of two of them,
+// which shares out a power of two of tokens evenly.
 uint32_t partsOf(const Entries& entries, size_t lanes) {
   if (lanes == 1) return 1;
   const size_t least = std::min(lanes, entries.tokenCount);

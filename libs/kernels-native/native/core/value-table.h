@@ -50,7 +50,7 @@ class ValueTable {
   // Bytes of the rectangle. A mapped one keeps at most these in memory, and the system may take any of them back.
   uint64_t residentBytes() const { return (shape_.rowEnd - shape_.rowBegin) * shape_.keptBytes(); }
 
-  // First column of the rectangle in the row of a slot, which must be inside.
+  // From a slot, which must be inside, to the first column of the rectangle in its row.
   struct Rows {
     const uint8_t* base;
     uint64_t begin;
