@@ -32,10 +32,10 @@ export function lastingKernels({ kernels: first, reopenKernels, clock, onEvent }
   const { run, tableOf } = device;
   return {
     backend: first.backend,
-    loadMatrix: (source) =>
+    loadMatrix: (source, activations) =>
       device.load(
-        (kernels) => kernels.loadMatrix(source),
-        ({ rows, columns }) => ({ rows, columns }),
+        (kernels) => kernels.loadMatrix(source, activations),
+        ({ rows, columns, activations }) => ({ rows, columns, activations }),
       ),
     loadKeys: (source, keyRange, norm) =>
       device.load<KeyTable>(

@@ -2,6 +2,7 @@ import { DTYPE_BYTES, type FloatDType, type TensorSource } from '@ultramem/check
 import { assert } from '@ultramem/invariant';
 import {
   type Activation,
+  type ActivationDType,
   type AttendRequest,
   assertAttend,
   assertProduct,
@@ -16,7 +17,7 @@ type MatrixHandle = NativeHandle<'matrix'>;
 
 /** `native/addon/dense.cc`. */
 export interface DenseAddon {
-  createMatrix(dtype: number, rows: number, columns: number): MatrixHandle;
+  createMatrix(dtype: number, rows: number, columns: number, roundsX: boolean): MatrixHandle;
   fillMatrix(engine: Engine, matrix: MatrixHandle, firstRow: number, bytes: Uint8Array): Pending;
   releaseMatrix(matrix: MatrixHandle): void;
   matrixBytes(matrix: MatrixHandle): number;
@@ -64,18 +65,26 @@ const PIECE_BYTES = 8 * 1024 * 1024;
 class NativeMatrix extends Resident<MatrixHandle> implements Matrix {
   readonly rows: number;
   readonly columns: number;
+  readonly activations: ActivationDType;
 
-  constructor(addon: Addon, handle: MatrixHandle, rows: number, columns: number) {
+  constructor(
+    addon: Addon,
+    handle: MatrixHandle,
+    rows: number,
+    columns: number,
+    activations: ActivationDType,
+  ) {
     super(handle, addon.matrixBytes(handle), addon.releaseMatrix);
     this.rows = rows;
     this.columns = columns;
+    this.activations = activations;
   }
 }
 
 /** Weights in their stored width, products in f32 with one order of sums for every batch size and thread count. */
 export function denseKernels(addon: Addon, engine: Engine) {
   return {
-    loadMatrix: (source) => loadMatrix(addon, engine, source),
+    loadMatrix: (source, activations) => loadMatrix(addon, engine, source, activations),
     matmul: async (weight, x, rowCount, bias) => {
       assert(weight instanceof NativeMatrix, 'a matrix is used by the backend that loaded it');
       assertProduct(weight, x, rowCount, bias);
@@ -129,11 +138,16 @@ async function attend(addon: Addon, engine: Engine, request: AttendRequest): Pro
 }
 
 /** Reads pieces of whole rows; the stored bytes are in memory once. */
-async function loadMatrix(addon: Addon, engine: Engine, source: TensorSource): Promise<NativeMatrix> {
+async function loadMatrix(
+  addon: Addon,
+  engine: Engine,
+  source: TensorSource,
+  activations: ActivationDType = 'F32',
+): Promise<NativeMatrix> {
   assert(source.shape.length === 2, 'a matrix has two axes');
   assert(source.dtype !== 'I64' && source.dtype !== 'INT8_BLOCK64', `${source.name} holds floats`);
   const [rows, columns] = source.shape as [number, number];
-  const handle = addon.createMatrix(DTYPES.indexOf(source.dtype), rows, columns);
+  const handle = addon.createMatrix(DTYPES.indexOf(source.dtype), rows, columns, activations === 'BF16');
   const rowBytes = columns * DTYPE_BYTES[source.dtype];
   const rowsPerPiece = Math.max(1, Math.floor(PIECE_BYTES / rowBytes));
   for (let row = 0; row < rows && rowBytes > 0; row += rowsPerPiece) {
@@ -141,5 +155,5 @@ async function loadMatrix(addon: Addon, engine: Engine, source: TensorSource): P
     const bytes = await source.read(row * rowBytes, count * rowBytes);
     await addon.fillMatrix(engine, handle, row, bytes);
   }
-  return new NativeMatrix(addon, handle, rows, columns);
+  return new NativeMatrix(addon, handle, rows, columns, activations);
 }

@@ -63,7 +63,7 @@ describe.skipIf(loaded.addon === null)('the addon', () => {
   });
 
   it('refuses arguments of the wrong type, number or shape before it touches memory', () => {
-    const matrix = addon.createMatrix(0, 2, 3);
+    const matrix = addon.createMatrix(0, 2, 3, false);
     const x = new Float32Array(3);
     const out = new Float32Array(2);
     const other = addon.createEngine(1);
@@ -80,14 +80,14 @@ describe.skipIf(loaded.addon === null)('the addon', () => {
     expect(() => call(engine, matrix, x, 2, null, out)).toThrow('x is [rowCount, columns]');
     expect(() => call(engine, matrix, x, 1, null, x)).toThrow('the result is [rowCount, rows]');
     expect(() => call(engine, matrix, x, 1, x, out)).toThrow('the bias is [rows]');
-    expect(() => addon.createMatrix(0, 2 ** 31, 2 ** 31)).toThrow('a shape has too many elements');
+    expect(() => addon.createMatrix(0, 2 ** 31, 2 ** 31, false)).toThrow('a shape has too many elements');
     expect(() => addon.fillMatrix(engine, matrix, 1, new Uint8Array(24))).toThrow('inside the matrix');
     expect(() => addon.fillMatrix(engine, matrix, 0, new Uint8Array(13))).toThrow('whole rows');
     addon.releaseMatrix(matrix);
     addon.releaseMatrix(matrix);
     expect(() => call(engine, matrix, x, 1, null, out)).toThrow('matrix is used after its release');
     addon.stopEngine(other);
-    expect(() => call(other, addon.createMatrix(0, 2, 3), x, 1, null, out)).toThrow('after close');
+    expect(() => call(other, addon.createMatrix(0, 2, 3, false), x, 1, null, out)).toThrow('after close');
   });
 });
 
@@ -143,7 +143,7 @@ describe.skipIf(loaded.addon === null)('a large computation', () => {
 
 it.skipIf(loaded.addon === null)('matrices of other backends are refused', async () => {
   const kernels = createNativeKernels({ threads: 1 });
-  const foreign = { rows: 1, columns: 1, residentBytes: 4, release: () => {} };
+  const foreign = { rows: 1, columns: 1, activations: 'F32', residentBytes: 4, release: () => {} } as const;
   await expect(kernels.matmul(foreign, new Float32Array(1), 1, null)).rejects.toThrow(AssertionError);
   await kernels.close();
 });

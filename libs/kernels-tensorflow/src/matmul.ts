@@ -1,6 +1,6 @@
 import { readFloats, type TensorSource } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
-import { assertProduct, dot, type Matrix } from '@ultramem/kernels';
+import { type ActivationDType, activationsFor, assertProduct, dot, type Matrix } from '@ultramem/kernels';
 import type { Binding } from './binding.ts';
 import { Resident } from './resident.ts';
 import { isSettled, normOf, sumBound } from './settled.ts';
@@ -13,25 +13,37 @@ const MACS_PER_CALL = 5e8;
 export class TensorflowMatrix extends Resident implements Matrix {
   readonly rows: number;
   readonly columns: number;
+  readonly activations: ActivationDType;
   readonly tensor: TensorId;
   readonly norms: Float64Array;
 
-  constructor(binding: Binding, tensor: TensorId, norms: Float64Array, columns: number) {
+  constructor(
+    binding: Binding,
+    tensor: TensorId,
+    norms: Float64Array,
+    columns: number,
+    activations: ActivationDType,
+  ) {
     super(binding, [tensor], norms.length * (columns + 1) * Float64Array.BYTES_PER_ELEMENT);
     this.tensor = tensor;
     this.norms = norms;
     this.rows = norms.length;
     this.columns = columns;
+    this.activations = activations;
   }
 }
 
-export async function loadMatrix(binding: Binding, source: TensorSource): Promise<TensorflowMatrix> {
+export async function loadMatrix(
+  binding: Binding,
+  source: TensorSource,
+  activations: ActivationDType = 'F32',
+): Promise<TensorflowMatrix> {
   assert(source.shape.length === 2, 'a matrix has two axes');
   const [rows, columns] = source.shape;
   const weight = new Float64Array(await readFloats(source));
   const norms = Float64Array.from({ length: rows }, (_, row) => normOf(weight, row * columns, columns));
   const tensor = withTensors(binding, (tensors) => tensors.keep(tensors.f64([rows, columns], weight)));
-  return new TensorflowMatrix(binding, tensor, norms, columns);
+  return new TensorflowMatrix(binding, tensor, norms, columns, activations);
 }
 
 /**
@@ -43,14 +55,15 @@ export async function matmul(
   binding: Binding,
   breathe: () => Promise<void>,
   weight: Matrix,
-  x: Float32Array,
+  given: Float32Array,
   rowCount: number,
   bias: Float32Array | null,
 ): Promise<Float32Array> {
   assert(weight instanceof TensorflowMatrix, 'a matrix is used by the backend that loaded it');
   weight.assertHeld();
   const { rows, columns } = weight;
-  assertProduct(weight, x, rowCount, bias);
+  assertProduct(weight, given, rowCount, bias);
+  const x = activationsFor(weight, given);
   const result = new Float32Array(rowCount * rows);
   const step = Math.max(1, Math.floor(MACS_PER_CALL / Math.max(1, rows * columns)));
   for (let first = 0; first < rowCount && rows > 0; first += step) {

@@ -32,7 +32,7 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
     selectGrid(binding, breathe, reference.selectGrid, request);
   return {
     backend: 'tensorflow',
-    loadMatrix: (source) => loadMatrix(binding, source),
+    loadMatrix: (source, activations) => loadMatrix(binding, source, activations),
     loadKeys: (source, range, norm) => loadKeys(binding, source, range, norm),
     loadValues: (source, rows, columns) => loadValues(binding, source, rows, columns),
     matmul: (weight, x, rowCount, bias) => matmul(binding, breathe, weight, x, rowCount, bias),

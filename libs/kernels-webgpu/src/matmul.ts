@@ -1,6 +1,6 @@
 import type { TensorSource } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
-import { assertProduct, dot, type Matrix } from '@ultramem/kernels';
+import { type ActivationDType, activationsFor, assertProduct, dot, type Matrix } from '@ultramem/kernels';
 import { rangeLength } from '@ultramem/ultramem';
 import { dispatchProduct, productPipelines } from './batched-product.ts';
 import { type DeviceTable, loadTable } from './device-table.ts';
@@ -14,11 +14,13 @@ const JOB_BYTES_MAX = 64 * 2 ** 20;
 export class WebgpuMatrix implements Matrix {
   readonly rows: number;
   readonly columns: number;
+  readonly activations: ActivationDType;
   readonly table: DeviceTable;
 
-  constructor(table: DeviceTable) {
+  constructor(table: DeviceTable, activations: ActivationDType) {
     this.rows = table.rowCount;
     this.columns = table.width;
+    this.activations = activations;
     this.table = table;
   }
 
@@ -31,11 +33,16 @@ export class WebgpuMatrix implements Matrix {
   }
 }
 
-export async function loadMatrix(gpu: Gpu, partBytes: number, source: TensorSource): Promise<WebgpuMatrix> {
+export async function loadMatrix(
+  gpu: Gpu,
+  partBytes: number,
+  source: TensorSource,
+  activations: ActivationDType = 'F32',
+): Promise<WebgpuMatrix> {
   assert(source.shape.length === 2, 'a matrix has two axes');
   const [rows, columns] = source.shape;
   const rectangle = { rows: { start: 0, end: rows }, columns: { start: 0, end: columns } };
-  return new WebgpuMatrix(await loadTable(gpu, source, rectangle, { by: 'rows', partBytes }));
+  return new WebgpuMatrix(await loadTable(gpu, source, rectangle, { by: 'rows', partBytes }), activations);
 }
 
 /**
@@ -45,25 +52,26 @@ export async function loadMatrix(gpu: Gpu, partBytes: number, source: TensorSour
 export async function matmul(
   gpu: Gpu,
   handle: Matrix,
-  x: Float32Array,
+  given: Float32Array,
   rowCount: number,
   bias: Float32Array | null,
 ): Promise<Float32Array> {
   assert(handle instanceof WebgpuMatrix, 'a matrix is used by the backend that loaded it');
   const { table, rows, columns } = handle;
   table.assertHeld();
-  assertProduct(handle, x, rowCount, bias);
+  assertProduct(handle, given, rowCount, bias);
   const result = new Float32Array(rowCount * rows);
   if (rowCount === 0) return result;
   const rowsMax = Math.max(1, Math.floor(JOB_BYTES_MAX / 4 / Math.max(rows, columns)));
   if (rowCount > rowsMax) {
     for (let first = 0; first < rowCount; first += rowsMax) {
       const end = Math.min(rowCount, first + rowsMax);
-      const some = x.subarray(first * columns, end * columns);
+      const some = given.subarray(first * columns, end * columns);
       result.set(await matmul(gpu, handle, some, end - first, bias), first * rows);
     }
     return result;
   }
+  const x = activationsFor(handle, given);
   const pipelines = await productPipelines(gpu, table.dtype);
   await gpu.job(async (job) => {
     const input = job.upload(x);

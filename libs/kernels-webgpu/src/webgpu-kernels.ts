@@ -50,7 +50,7 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
     get bufferCount() {
       return gpu.buffers.count;
     },
-    loadMatrix: (source) => run(() => loadMatrix(gpu, partBytes, source)),
+    loadMatrix: (source, activations) => run(() => loadMatrix(gpu, partBytes, source, activations)),
     loadKeys: (source, range, norm) => run(() => loadKeys(gpu, partBytes, source, range, norm)),
     loadValues: (source, rows, columns) => run(() => loadValues(gpu, partBytes, source, rows, columns)),
     matmul: (weight, x, rowCount, bias) => run(() => matmul(gpu, weight, x, rowCount, bias)),

@@ -1,4 +1,5 @@
 export { silu } from './activation.ts';
+export { activationsFor, withBf16Activations } from './activation-dtype.ts';
 export {
   assertAttend,
   assertCores,
@@ -16,6 +17,7 @@ export { coreEdges } from './core-edges.ts';
 export { erf, gateWeights, gelu } from './gate-weights.ts';
 export type {
   Activation,
+  ActivationDType,
   AddressRequest,
   AttendRequest,
   DotRequest,

@@ -22,14 +22,17 @@ import type { PooledPart, PooledSize } from './pooled-part.ts';
 export interface Kernels {
   readonly backend: string;
 
-  /** A dense weight `[rows, columns]`. */
-  loadMatrix(source: TensorSource): Promise<Matrix>;
+  /** A dense weight `[rows, columns]`, kept in its stored dtype or wider, that multiplies `activations`; F32 where nothing is said. */
+  loadMatrix(source: TensorSource, activations?: ActivationDType): Promise<Matrix>;
   /** Key rows `range` of both axes of `keys [heads, 2, keyCount, width(, rank)]`, normalised over the width when `norm` is given. */
   loadKeys(source: TensorSource, range: Range, norm: Norm | null): Promise<KeyTable>;
   /** A rectangle of a value or pre-value table `[tableRows, width]`, kept in its stored dtype. */
   loadValues(source: TensorSource, rows: Range, columns: Range): Promise<ValueTable>;
 
-  /** `x weightᵀ + bias`: x `[rowCount, columns]` to `[rowCount, rows]`. */
+  /**
+   * `x weightᵀ + bias`: x `[rowCount, columns]` to `[rowCount, rows]`. For a weight that multiplies activations in BF16, `x` is rounded to
+   * the nearest bf16 first, ties to even; products and sums are as for F32.
+   */
   matmul(weight: Matrix, x: Float32Array, rowCount: number, bias: Float32Array | null): Promise<Float32Array>;
   /**
    * The MLP's non-linearity on `x [rows, width]`, in place where that is cheaper: `x` is consumed (SEMANTICS 2.2 step 8).
@@ -90,6 +93,8 @@ export interface Kernels {
 }
 
 export type Activation = 'swiglu' | 'gelu' | 'relu';
+/** F32 is exact. BF16 is what PyTorch multiplies in bf16 models, at up to twice the rate where the processor multiplies pairs of bf16. */
+export type ActivationDType = 'F32' | 'BF16';
 
 interface Loaded {
   /** Bytes this handle keeps in memory, on the host or a device. */
@@ -101,6 +106,7 @@ interface Loaded {
 export interface Matrix extends Loaded {
   readonly rows: number;
   readonly columns: number;
+  readonly activations: ActivationDType;
 }
 
 export interface KeyTable extends Loaded {

@@ -14,13 +14,13 @@ struct MatrixObject : PackedMatrix {
   using PackedMatrix::PackedMatrix;
 };
 
-// createMatrix(dtype: 0 f32, 1 bf16, 2 f16, rows, columns): handle, to be filled
+// createMatrix(dtype: 0 f32, 1 bf16, 2 f16, rows, columns, roundsX): handle, to be filled
 napi_value createMatrix(Arguments& arguments) {
   const auto dtype = static_cast<Dtype>(arguments.whole(0, 2));
   const uint64_t rows = arguments.whole(1);
   const uint64_t columns = arguments.whole(2);
   sizeProduct({rows, columns, bytesOf(dtype)});
-  return makeHandle(arguments.env, std::make_shared<MatrixObject>(dtype, rows, columns));
+  return makeHandle(arguments.env, std::make_shared<MatrixObject>(dtype, rows, columns, arguments.boolean(3)));
 }
 
 // fillMatrix(engine, matrix, firstRow, bytes: Uint8Array of whole rows)

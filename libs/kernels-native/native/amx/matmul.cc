@@ -17,6 +17,7 @@ namespace {
 
 enum : uint32_t { F32 = 0, BF16 = 1, F16 = 2 };
 constexpr size_t partsOf(uint32_t dtype) { return dtype == F32 ? 3 : dtype == F16 ? 2 : 1; }
+constexpr size_t roundsOf(size_t xParts, size_t parts) { return xParts == 1 ? parts : parts == 1 ? 3 : parts == 2 ? 5 : 6; }
 
 constexpr TileShape FULL{TILE_ROWS, 64};
 // What of x may stay in the second level cache while panels go by.
@@ -84,10 +85,12 @@ class Unpacking {
     const bool hasFirst = column < columns_;
     const bool hasSecond = column + 1 < columns_;
     if constexpr (DTYPE == BF16) {
-      const __m512i a = hasFirst ? _mm512_loadu_si512(first) : _mm512_setzero_si512();
-      const __m512i b = hasSecond ? _mm512_loadu_si512(second) : _mm512_setzero_si512();
-      _mm512_store_si512(row, _mm512_mask_blend_epi16(ODD, a, _mm512_slli_epi32(b, 16)));
-      _mm512_store_si512(row + TILE_BYTES, inTurn(a, b));
+      // A tile wants the first of a pair in the low half.
+#pragma GCC unroll 2
+      for (size_t tile = 0; tile < 2; tile++) {
+        const __m512i words = hasFirst ? _mm512_loadu_si512(first + tile * COLUMN_BYTES) : _mm512_setzero_si512();
+        _mm512_store_si512(row + tile * TILE_BYTES, _mm512_rol_epi32(words, 16));
+      }
     } else {
 #pragma GCC unroll 2
       for (size_t tile = 0; tile < 2; tile++)
@@ -113,7 +116,7 @@ enum class Onto { all, first, second };
 
 // Rows of x times one unit of the weight, onto the sums. `next` moves on by `pairs` with every step: vector units work while the matrix
 // unit does.
-template <uint32_t DTYPE, Onto ONTO>
+template <uint32_t DTYPE, size_t X_PARTS, Onto ONTO>
 ULTRAMEM_INLINE void multiplySteps(const uint8_t* x, size_t xTileBytes, const uint8_t* weights, size_t steps, Unpacking<DTYPE>& next,
                                    size_t pairs, uint8_t* idle) {
   constexpr size_t PARTS = partsOf(DTYPE);
@@ -125,7 +128,7 @@ ULTRAMEM_INLINE void multiplySteps(const uint8_t* x, size_t xTileBytes, const ui
     _tile_loadd(WEIGHT_0, weights + part * 2 * TILE_BYTES, 64);
     _tile_loadd(WEIGHT_1, weights + part * 2 * TILE_BYTES + TILE_BYTES, 64);
   };
-  constexpr size_t ROUNDS = PARTS == 1 ? 3 : PARTS == 2 ? 5 : 6;
+  constexpr size_t ROUNDS = roundsOf(X_PARTS, PARTS);
   size_t round = 0;
   const auto multiply = [&] {
     if constexpr (ONTO != Onto::second) {
@@ -156,19 +159,21 @@ ULTRAMEM_INLINE void multiplySteps(const uint8_t* x, size_t xTileBytes, const ui
     if constexpr (PARTS > 2) {
       loadWeights(2);
       multiply();
-      loadWeights(1);
     }
-    loadX(1);
-    multiply();
-    if constexpr (PARTS > 1) {
-      loadWeights(0);
+    if constexpr (X_PARTS > 1) {
+      if constexpr (PARTS > 2) loadWeights(1);
+      loadX(1);
+      multiply();
+      if constexpr (PARTS > 1) {
+        loadWeights(0);
+        multiply();
+      }
+      loadX(2);
       multiply();
     }
-    loadX(2);
-    multiply();
     // A store of sums that comes more than 130 multiplications after the last store of any tile waits for 200 ns.
     if (step % 4 == 3) _tile_stored(X_0, idle, 64);
-    x += 3 * TILE_BYTES;
+    x += X_PARTS * TILE_BYTES;
     weights += PARTS * 2 * TILE_BYTES;
   }
 }
@@ -176,7 +181,7 @@ ULTRAMEM_INLINE void multiplySteps(const uint8_t* x, size_t xTileBytes, const ui
 // The products of one part of the work. A unit is what is unpacked at once, while the one before is multiplied: a block of columns of a
 // panel, or a few steps of a block where no other rows of x wait for them, so that they stay in the first level cache. With one tile of
 // rows, units of two panels take turns: memory brings two streams faster than one.
-template <uint32_t DTYPE>
+template <uint32_t DTYPE, size_t X_PARTS>
 class Multiplying {
  public:
   explicit Multiplying(const TileProduct& product) : p_(product) {}
@@ -213,18 +218,19 @@ class Multiplying {
 
   Unpacking<DTYPE> unpackingOf(const Unit& unit) const {
     constexpr size_t COLUMN_BYTES = PANEL_ROWS * (DTYPE == F32 ? 4 : 2);
+    const size_t panelColumns = DTYPE == BF16 ? p_.columns + p_.columns % 2 : p_.columns;
     const size_t column = unit.fromStep * STEP_COLUMNS;
-    return Unpacking<DTYPE>(p_.panels + (unit.panel * p_.columns + column) * COLUMN_BYTES, p_.columns - column,
+    return Unpacking<DTYPE>(p_.panels + (unit.panel * panelColumns + column) * COLUMN_BYTES, p_.columns - column,
                             (unit.toStep - unit.fromStep) * TILE_ROWS, unit.tiles);
   }
 
   void multiplyUnit(const Unit& unit, Unpacking<DTYPE>& next) {
-    const size_t tileBytes = splitTileBytes(p_.columns);
+    const size_t tileBytes = splitTileBytes(p_.columns, X_PARTS);
     const size_t pairs = (TILE_ROWS + tilePairs_ - 1) / tilePairs_;
     const size_t steps = unit.toStep - unit.fromStep;
     for (size_t row = 0; row < p_.rowCount; row += 2 * TILE_ROWS) {
       const size_t rows = p_.rowCount - row < 2 * TILE_ROWS ? p_.rowCount - row : 2 * TILE_ROWS;
-      const uint8_t* x = p_.x + row / TILE_ROWS * tileBytes + unit.fromStep * 3 * TILE_BYTES;
+      const uint8_t* x = p_.x + row / TILE_ROWS * tileBytes + unit.fromStep * X_PARTS * TILE_BYTES;
       const bool isSecond = together_ == 2 && unit.panel % 2 == 1;
       if (unit.fromStep % BLOCK_STEPS == 0) {
         if (!isSecond) {
@@ -236,9 +242,9 @@ class Multiplying {
           _tile_zero(SUM_11);
         }
       }
-      if (rows > TILE_ROWS) multiplySteps<DTYPE, Onto::all>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
-      else if (isSecond) multiplySteps<DTYPE, Onto::second>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
-      else multiplySteps<DTYPE, Onto::first>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
+      if (rows > TILE_ROWS) multiplySteps<DTYPE, X_PARTS, Onto::all>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
+      else if (isSecond) multiplySteps<DTYPE, X_PARTS, Onto::second>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
+      else multiplySteps<DTYPE, X_PARTS, Onto::first>(x, tileBytes, unit.tiles, steps, next, pairs, idle_);
       if (unit.toStep % BLOCK_STEPS == 0 || unit.toStep == steps_) write(unit, row, rows, isSecond);
     }
   }
@@ -279,49 +285,42 @@ class Multiplying {
   const size_t unitsAPanel_ = (steps_ + unitSteps_ - 1) / unitSteps_;
   const size_t unitCount_ = unitsAPanel_ * p_.panelCount;
   // Memory is read in order where x stays in the cache as a whole. Else one block of it does, for all panels.
-  const bool panelsInOrder_ = tilePairs_ == 1 || 2 * tilePairs_ * splitTileBytes(p_.columns) <= X_BYTES;
+  const bool panelsInOrder_ = tilePairs_ == 1 || 2 * tilePairs_ * splitTileBytes(p_.columns, X_PARTS) <= X_BYTES;
   alignas(64) float sums_[2 * TILE_ROWS][PANEL_ROWS];
   alignas(64) uint8_t idle_[TILE_BYTES];
 };
 
-// The largest of `count` words without their sign.
-template <class Word>
-Word largestMagnitude(const void* numbers, size_t count) {
-  constexpr Word SIGN = static_cast<Word>(Word{1} << (8 * sizeof(Word) - 1));
-  const char* from = static_cast<const char*>(numbers);
-  Word largest = 0;
-  for (size_t i = 0; i < count; i++) {
-    Word word;
-    __builtin_memcpy(&word, from + i * sizeof(Word), sizeof word);
-    word = static_cast<Word>(word & static_cast<Word>(~SIGN));
-    largest = word > largest ? word : largest;
-  }
-  return largest;
+template <size_t X_PARTS>
+void multiplyBy(const TileProduct& product) {
+  if (product.dtype == F32) Multiplying<F32, X_PARTS>(product).run();
+  else if (product.dtype == BF16) Multiplying<BF16, X_PARTS>(product).run();
+  else Multiplying<F16, X_PARTS>(product).run();
+}
+
+// To the nearest bf16, ties to even; what is not finite does not belong into tiles.
+ULTRAMEM_INLINE __m512 rounded(__m512 x) {
+  const __m512i word = _mm512_castps_si512(x);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(word, 16), _mm512_set1_epi32(1));
+  return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_add_epi32(word, _mm512_set1_epi32(0x7fff)), odd));
 }
 
 }  // namespace
 
-bool fitsTiles(uint32_t dtype, const void* numbers, size_t count) {
-  // f16 cannot be too large or too small, but infinite.
-  if (dtype == F16) return largestMagnitude<uint16_t>(numbers, count) < 0x7c00;
-  // What is larger in magnitude has the larger word, NaN the largest.
-  constexpr uint32_t SMALL = 0x2b800000, LARGE = 0x5d800000;
-  const uint32_t largest = dtype == F32 ? largestMagnitude<uint32_t>(numbers, count)
-                                        : static_cast<uint32_t>(largestMagnitude<uint16_t>(numbers, count)) << 16;
-  return largest == 0 || (largest >= SMALL && largest <= LARGE);
-}
+size_t productsOf(uint32_t dtype, size_t xParts) { return roundsOf(xParts, partsOf(dtype)); }
 
-void splitRows(const float* x, size_t rowCount, size_t columns, uint8_t* tile) {
-  for (size_t column = 0; column < columns; column += STEP_COLUMNS, tile += 3 * TILE_BYTES) {
+void splitRows(const float* x, size_t rowCount, size_t columns, size_t parts, uint8_t* tile) {
+  for (size_t column = 0; column < columns; column += STEP_COLUMNS, tile += parts * TILE_BYTES) {
     const size_t rest = columns - column;
     const __mmask16 first = static_cast<__mmask16>(rest < 16 ? (1u << rest) - 1 : 0xffff);
     const __mmask16 second = static_cast<__mmask16>(rest < 16 ? 0 : rest < 32 ? (1u << (rest - 16)) - 1 : 0xffff);
     for (size_t row = 0; row < rowCount; row++) {
-      const float* from = x + row * columns + column;
-      split<3>(_mm512_maskz_loadu_ps(first, from), _mm512_maskz_loadu_ps(second, from + 16), inOrder, tile + row * 64, TILE_BYTES);
+      const __m512 a = _mm512_maskz_loadu_ps(first, x + row * columns + column);
+      const __m512 b = _mm512_maskz_loadu_ps(second, x + row * columns + column + 16);
+      if (parts == 1) split<1>(rounded(a), rounded(b), inOrder, tile + row * 64, TILE_BYTES);
+      else split<3>(a, b, inOrder, tile + row * 64, TILE_BYTES);
     }
     for (size_t row = rowCount; row < TILE_ROWS; row++)
-      for (size_t part = 0; part < 3; part++) _mm512_store_si512(tile + part * TILE_BYTES + row * 64, _mm512_setzero_si512());
+      for (size_t part = 0; part < parts; part++) _mm512_store_si512(tile + part * TILE_BYTES + row * 64, _mm512_setzero_si512());
   }
 }
 
@@ -329,9 +328,8 @@ void multiplyTiles(const TileProduct& product) {
   // A few rows take less time than a full tile.
   const TileShape few{static_cast<uint8_t>(product.rowCount < TILE_ROWS ? product.rowCount : TILE_ROWS), 64};
   const TileRegisters registers({few, few, few, few, few, few, FULL, FULL});
-  if (product.dtype == F32) Multiplying<F32>(product).run();
-  else if (product.dtype == BF16) Multiplying<BF16>(product).run();
-  else Multiplying<F16>(product).run();
+  if (product.xParts == 1) multiplyBy<1>(product);
+  else multiplyBy<3>(product);
 }
 
 }  // namespace ultramem::amx

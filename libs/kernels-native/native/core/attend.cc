@@ -136,13 +136,13 @@ class Rows {
       if (positionOf(first + height - 1) < block.key) continue;
       // The block was packed just now: nothing needs fetching.
       for (size_t i = 0; i < block.count; i += panelRows)
-        matmul.multiply(F32, height, 1,
+        matmul.multiply(F32, Inputs::floats, height, 1,
                         {block.keys + i * a_.headWidth, 0, packed_ + first * a_.headWidth, a_.headWidth, scores + i, KEY_BLOCK,
                          nullptr, false, block.keys, 0});
       for (size_t i = 0; i < height; i++) weigh(first + i, block, scores + i * KEY_BLOCK, to);
       matmul.packRows(scores, KEY_BLOCK, height, weights);
       for (size_t column = 0; column < layout_.paddedWidth; column += panelRows)
-        matmul.multiply(F32, height, 1,
+        matmul.multiply(F32, Inputs::floats, height, 1,
                         {block.values + column * KEY_BLOCK, 0, weights, block.count, to.sums + first * to.width + column,
                          to.width, nullptr, true, block.values, 0});
     }

@@ -8,6 +8,8 @@ namespace ultramem {
 enum class Isa { scalar, avx2, avx512, amx, neon };
 Isa isa();
 const char* isaName(Isa isa);
+// Whether vectors of the chosen set multiply pairs of bf16 as fast as numbers of f32.
+bool multipliesPairs();
 // Every set this machine can run, the plainest first, in the form "scalar avx2 avx512".
 const char* availableIsas();
 

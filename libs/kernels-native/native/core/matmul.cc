@@ -31,11 +31,15 @@ constexpr size_t TILED_GROUPS_A_LANE = 2;
 constexpr double TILED_PRODUCTS_PER_NS = 1000;
 #endif
 
-// One product on x rows that are packed tile by tile: tile t starts at packed + begin(t) * columns.
+// Numbers that a row of x takes: as many as columns, or half as many words.
+size_t numbersOf(Inputs inputs, size_t columns) { return inputs == Inputs::pairs ? (columns + 1) / 2 : columns; }
+
+// One product on x rows that are packed tile by tile, [numbers of a row][height].
 struct Product {
   const MatmulKernels& kernels;
   const PackedMatrix& weight;
   const Tiles& tiles;
+  Inputs inputs;
   const float* packed;
   const float* bias;
   float* out;
@@ -100,7 +104,7 @@ struct Product {
     Tile tile{
         at(panel, column),
         weight.panelBytes(),
-        packed + tiles.begin(index) * columns + column * height,
+        packed + tiles.begin(index) * numbersOf(inputs, columns) + numbersOf(inputs, column) * height,
         depth,
         place,
         weight.rows(),
@@ -111,7 +115,7 @@ struct Product {
     };
     const uint32_t dtype = static_cast<uint32_t>(weight.dtype());
     if (row + width <= weight.rows()) {
-      kernels.multiply(dtype, height, static_cast<uint32_t>(panels), tile);
+      kernels.multiply(dtype, inputs, height, static_cast<uint32_t>(panels), tile);
       return;
     }
     // The last panel reaches over the edge: the same tile with room beside it.
@@ -128,122 +132,177 @@ struct Product {
       for (size_t i = 0; i < height; i++) std::copy_n(place + i * weight.rows(), kept, padded + i * width);
     tile.out = padded;
     tile.outStride = width;
-    kernels.multiply(dtype, height, static_cast<uint32_t>(panels), tile);
+    kernels.multiply(dtype, inputs, height, static_cast<uint32_t>(panels), tile);
     for (size_t i = 0; i < height; i++) std::copy_n(padded + i * width, kept, place + i * weight.rows());
   }
 };
 
-#if defined(__x86_64__)
-// One product on tiles of up to TILED_CHUNK_ROWS rows of x; what does not fit tiles is multiplied once more, row by row.
-class TiledProduct {
- public:
-  TiledProduct(const PackedMatrix& weight, const float* x, size_t rowCount, const float* bias, float* out)
-      : weight_(weight),
-        x_(x),
-        rowCount_(rowCount),
-        bias_(bias),
-        out_(out),
-        tileBytes_(amx::splitTileBytes(weight.columns())),
-        tiles_(static_cast<uint8_t*>(scratch(0, tileCount() * tileBytes_))),
-        misfits_(rowCount) {}
+// One call of `matmul`, or some rows of it.
+struct Task {
+  const PackedMatrix& weight;
+  const float* x;
+  size_t rowCount;
+  const float* bias;
+  float* out;
+  Workers& workers;
+};
 
-  void run(Workers& workers) {
-    const size_t columns = weight_.columns();
-    const auto split = [&](size_t tile) {
-      const size_t begin = tile * amx::TILE_ROWS;
-      const size_t end = std::min(rowCount_, begin + amx::TILE_ROWS);
-      for (size_t row = begin; row < end; row++) misfits_[row] = !amx::fitsTiles(F32, x_ + row * columns, columns);
-      amx::splitRows(x_ + begin * columns, end - begin, columns, tiles_ + tile * tileBytes_);
-    };
-    workers.run(static_cast<uint32_t>(tileCount()), [&](uint32_t tile, uint32_t) { split(tile); });
-    const size_t panelCount = weight_.panelCount();
-    const size_t chunks = (rowCount_ + TILED_CHUNK_ROWS - 1) / TILED_CHUNK_ROWS;
-    const size_t groups = workers.lanes() == 1 ? 1 : std::min(panelCount, TILED_GROUPS_A_LANE * workers.lanes());
-    workers.run(static_cast<uint32_t>(groups * chunks), [&](uint32_t part, uint32_t) {
-      const size_t group = part / chunks;
-      const size_t row = part % chunks * TILED_CHUNK_ROWS;
-      multiply(row, std::min(rowCount_, row + TILED_CHUNK_ROWS), panelCount * group / groups, panelCount * (group + 1) / groups);
-    });
+// Rows of x and panels of the weight that bf16 units cannot hold, multiplied once more in f32, row by row.
+class Misfits {
+ public:
+  explicit Misfits(const Task& task) : task_(task), rows_(task.weight.units() == Units::vectors ? 0 : task.rowCount) {}
+
+  void check(size_t row) {
+    const size_t columns = task_.weight.columns();
+    if (!rows_.empty()) rows_[row] = !ULTRAMEM_PICK(matmulKernels).fitsBf16(F32, task_.x + row * columns, columns);
+  }
+
+  void multiply(size_t fromRow, size_t toRow, size_t fromPanel, size_t toPanel) const {
+    if (rows_.empty()) return;
+    for (size_t row = fromRow; row < toRow; row++)
+      if (rows_[row]) multiplyRow(row, fromPanel, toPanel);
+    for (size_t panel = fromPanel; panel < toPanel; panel++)
+      if (!task_.weight.fits(panel))
+        for (size_t row = fromRow; row < toRow; row++) multiplyRow(row, panel, panel + 1);
   }
 
  private:
   static constexpr uint32_t F32 = static_cast<uint32_t>(Dtype::f32);
 
-  size_t tileCount() const { return (rowCount_ + amx::TILE_ROWS - 1) / amx::TILE_ROWS; }
-
-  void multiply(size_t fromRow, size_t toRow, size_t fromPanel, size_t toPanel) const {
-    const size_t lane = fromPanel * amx::PANEL_ROWS;
-    amx::multiplyTiles({
-        static_cast<uint32_t>(weight_.dtype()),
-        weight_.panel(fromPanel),
-        toPanel - fromPanel,
-        std::min(weight_.rows(), toPanel * amx::PANEL_ROWS) - lane,
-        weight_.columns(),
-        tiles_ + fromRow / amx::TILE_ROWS * tileBytes_,
-        toRow - fromRow,
-        bias_ == nullptr ? nullptr : bias_ + lane,
-        out_ + fromRow * weight_.rows() + lane,
-        weight_.rows(),
-        static_cast<uint8_t*>(scratch(1, amx::SCRATCH_BYTES)),
-    });
-    const Tiles rows(rowCount_, 1);
-    const Product alone{ULTRAMEM_PICK(matmulKernels), weight_, rows, x_, bias_, out_};
-    for (size_t row = fromRow; row < toRow; row++)
-      if (misfits_[row]) alone.multiply(row, row + 1, fromPanel, toPanel);
-    for (size_t panel = fromPanel; panel < toPanel; panel++)
-      if (!weight_.fitsTiles(panel))
-        for (size_t row = fromRow; row < toRow; row++) alone.multiply(row, row + 1, panel, panel + 1);
+  void multiplyRow(size_t row, size_t fromPanel, size_t toPanel) const {
+    const MatmulKernels& kernels = ULTRAMEM_PICK(matmulKernels);
+    const PackedMatrix& weight = task_.weight;
+    const size_t columns = weight.columns();
+    const float* numbers = task_.x + row * columns;
+    if (weight.roundsX()) {
+      float* rounded = static_cast<float*>(scratch(1, columns * sizeof(float)));
+      kernels.roundRow(numbers, columns, Inputs::floats, rounded);
+      numbers = rounded;
+    }
+    const Tiles one(1, 1);
+    float* out = task_.out + row * weight.rows();
+    Product{kernels, weight, one, Inputs::floats, numbers, task_.bias, out}.multiply(0, 1, fromPanel, toPanel);
   }
 
-  const PackedMatrix& weight_;
-  const float* x_;
-  size_t rowCount_;
-  const float* bias_;
-  float* out_;
+  const Task& task_;
+  std::vector<uint8_t> rows_;  // for each row of x, whether it does not fit
+};
+
+#if defined(__x86_64__)
+// One product on tiles of up to TILED_CHUNK_ROWS rows of x.
+class TiledProduct {
+ public:
+  explicit TiledProduct(const Task& task)
+      : task_(task),
+        tileBytes_(amx::splitTileBytes(task.weight.columns(), xParts())),
+        tiles_(static_cast<uint8_t*>(scratch(0, tileCount() * tileBytes_))),
+        misfits_(task) {}
+
+  void run() {
+    const size_t columns = task_.weight.columns();
+    Workers& workers = task_.workers;
+    workers.run(static_cast<uint32_t>(tileCount()), [&](uint32_t tile, uint32_t) {
+      const size_t begin = tile * amx::TILE_ROWS;
+      const size_t end = std::min(task_.rowCount, begin + amx::TILE_ROWS);
+      for (size_t row = begin; row < end; row++) misfits_.check(row);
+      amx::splitRows(task_.x + begin * columns, end - begin, columns, xParts(), tiles_ + tile * tileBytes_);
+    });
+    const size_t panelCount = task_.weight.panelCount();
+    const size_t chunks = (task_.rowCount + TILED_CHUNK_ROWS - 1) / TILED_CHUNK_ROWS;
+    const size_t groups = workers.lanes() == 1 ? 1 : std::min(panelCount, TILED_GROUPS_A_LANE * workers.lanes());
+    workers.run(static_cast<uint32_t>(groups * chunks), [&](uint32_t part, uint32_t) {
+      const size_t group = part / chunks;
+      const size_t row = part % chunks * TILED_CHUNK_ROWS;
+      multiply(row, std::min(task_.rowCount, row + TILED_CHUNK_ROWS), panelCount * group / groups, panelCount * (group + 1) / groups);
+    });
+  }
+
+ private:
+  size_t xParts() const { return task_.weight.roundsX() ? 1 : 3; }
+  size_t tileCount() const { return (task_.rowCount + amx::TILE_ROWS - 1) / amx::TILE_ROWS; }
+
+  void multiply(size_t fromRow, size_t toRow, size_t fromPanel, size_t toPanel) const {
+    const PackedMatrix& weight = task_.weight;
+    const size_t lane = fromPanel * amx::PANEL_ROWS;
+    amx::multiplyTiles({
+        static_cast<uint32_t>(weight.dtype()),
+        weight.panel(fromPanel),
+        toPanel - fromPanel,
+        std::min(weight.rows(), toPanel * amx::PANEL_ROWS) - lane,
+        weight.columns(),
+        tiles_ + fromRow / amx::TILE_ROWS * tileBytes_,
+        xParts(),
+        toRow - fromRow,
+        task_.bias == nullptr ? nullptr : task_.bias + lane,
+        task_.out + fromRow * weight.rows() + lane,
+        weight.rows(),
+        static_cast<uint8_t*>(scratch(1, amx::SCRATCH_BYTES)),
+    });
+    misfits_.multiply(fromRow, toRow, fromPanel, toPanel);
+  }
+
+  const Task& task_;
   size_t tileBytes_;
   uint8_t* tiles_;
-  std::vector<uint8_t> misfits_;
+  Misfits misfits_;
 };
 #endif
 
-// Rows that fit into SLAB_BYTES when packed.
-void multiplySlab(const PackedMatrix& weight, const float* x, size_t rowCount, const float* bias, float* out, Workers& workers) {
-#if defined(__x86_64__)
-  if (weight.onTiles()) return TiledProduct(weight, x, rowCount, bias, out).run(workers);
-#endif
+// One product on vectors: rows of x are packed, then multiplied.
+void multiplyVectors(const Task& task) {
   const MatmulKernels& kernels = ULTRAMEM_PICK(matmulKernels);
+  const PackedMatrix& weight = task.weight;
+  const size_t rowCount = task.rowCount;
   const size_t columns = weight.columns();
+  const Inputs inputs = weight.units() == Units::pairs ? Inputs::pairs : Inputs::floats;
+  const size_t numbers = numbersOf(inputs, columns);
   const Tiles tiles(rowCount, kernels.heightMax);
-  const float* packed = x;
-  if (rowCount > 1) {
-    float* into = static_cast<float*>(scratch(0, rowCount * columns * sizeof(float)));
+  Misfits misfits(task);
+  const float* packed = task.x;
+  if (rowCount > 1 || weight.roundsX()) {
+    float* into = static_cast<float*>(scratch(0, rowCount * numbers * sizeof(float)));
     const auto pack = [&](size_t tile) {
       const size_t row = tiles.begin(tile);
-      kernels.packRows(x + row * columns, columns, tiles.height(tile), into + row * columns);
+      const uint32_t height = tiles.height(tile);
+      const float* from = task.x + row * columns;
+      if (weight.roundsX()) {
+        float* rounded = height == 1 ? into + row * numbers : static_cast<float*>(scratch(1, height * numbers * sizeof(float)));
+        for (uint32_t i = 0; i < height; i++) {
+          misfits.check(row + i);
+          kernels.roundRow(from + i * columns, columns, inputs, rounded + i * numbers);
+        }
+        if (height == 1) return;
+        from = rounded;
+      }
+      kernels.packRows(from, numbers, height, into + row * numbers);
     };
     // Little is packed faster than it is handed out.
     if (rowCount * columns < 16'384)
       for (size_t tile = 0; tile < tiles.count; tile++) pack(tile);
-    else workers.run(static_cast<uint32_t>(tiles.count), [&](uint32_t tile, uint32_t) { pack(tile); });
+    else task.workers.run(static_cast<uint32_t>(tiles.count), [&](uint32_t tile, uint32_t) { pack(tile); });
     packed = into;
   }
-  const Product product{kernels, weight, tiles, packed, bias, out};
+  const Product product{kernels, weight, tiles, inputs, packed, task.bias, task.out};
   const size_t panelCount = weight.panelCount();
+  const auto multiply = [&](size_t fromTile, size_t toTile, size_t fromPanel, size_t toPanel) {
+    product.multiply(fromTile, toTile, fromPanel, toPanel);
+    misfits.multiply(tiles.begin(fromTile), tiles.begin(toTile), fromPanel, toPanel);
+  };
   const size_t chunkTiles = CHUNK_ROWS / kernels.heightMax;
   const size_t chunks = (tiles.count + chunkTiles - 1) / chunkTiles;
-  if (workers.lanes() == 1 && chunks == 1) return product.multiply(0, tiles.count, 0, panelCount);
+  if (task.workers.lanes() == 1 && chunks == 1) return multiply(0, tiles.count, 0, panelCount);
   // Enough parts for an even load, and none so large that the panels of one group would not stay in the cache.
-  const size_t partsWanted = 8 * workers.lanes();
+  const size_t partsWanted = 8 * task.workers.lanes();
   const size_t groupsForLoad = (partsWanted + chunks - 1) / chunks;
   const size_t groupsForCache = (panelCount * weight.panelBytes() + GROUP_BYTES - 1) / GROUP_BYTES;
   const size_t atOnce = kernels.panelsAtOnce(tiles.height(0));
   const size_t units = (panelCount + atOnce - 1) / atOnce;
   const size_t groups = std::min(units, std::max(groupsForLoad, groupsForCache));
-  workers.run(static_cast<uint32_t>(groups * chunks), [&](uint32_t part, uint32_t) {
+  task.workers.run(static_cast<uint32_t>(groups * chunks), [&](uint32_t part, uint32_t) {
     const size_t group = part / chunks;
     const size_t chunk = part % chunks;
-    product.multiply(chunk * chunkTiles, std::min(tiles.count, (chunk + 1) * chunkTiles), units * group / groups * atOnce,
-                     std::min(panelCount, units * (group + 1) / groups * atOnce));
+    multiply(chunk * chunkTiles, std::min(tiles.count, (chunk + 1) * chunkTiles), units * group / groups * atOnce,
+             std::min(panelCount, units * (group + 1) / groups * atOnce));
   });
 }
 
@@ -256,19 +315,21 @@ size_t PackedMatrix::panelCount() const {
   return (rows_ + panelRows - 1) / panelRows;
 }
 
-size_t PackedMatrix::panelBytes() const { return ULTRAMEM_PICK(matmulKernels).panelRows * columns_ * bytesOf(dtype_); }
-
-PackedMatrix::PackedMatrix(Dtype dtype, size_t rows, size_t columns) : dtype_(dtype), rows_(rows), columns_(columns) {
-  memory_ = Memory(panelCount() * panelBytes());
-#if defined(__x86_64__)
-  onTiles_ = isa() == Isa::amx && rows * columns >= TILED_WEIGHTS_MIN;
-#else
-  onTiles_ = false;
-#endif
-  if (onTiles_) misfits_.resize(rows);
+size_t PackedMatrix::panelBytes() const {
+  return ULTRAMEM_PICK(matmulKernels).panelRows * (dtype_ == Dtype::bf16 ? columns_ + columns_ % 2 : columns_) * bytesOf(dtype_);
 }
 
-bool PackedMatrix::fitsTiles(size_t panel) const {
+PackedMatrix::PackedMatrix(Dtype dtype, size_t rows, size_t columns, bool roundsX)
+    : dtype_(dtype), rows_(rows), columns_(columns), roundsX_(roundsX), units_(Units::vectors) {
+  memory_ = Memory(panelCount() * panelBytes());
+#if defined(__x86_64__)
+  if (roundsX && dtype == Dtype::bf16 && multipliesPairs()) units_ = Units::pairs;
+  if (isa() == Isa::amx && rows * columns >= TILED_WEIGHTS_MIN) units_ = Units::tiles;
+#endif
+  if (units_ != Units::vectors) misfits_.resize(rows);
+}
+
+bool PackedMatrix::fits(size_t panel) const {
   const size_t panelRows = ULTRAMEM_PICK(matmulKernels).panelRows;
   const auto begin = misfits_.begin() + static_cast<ptrdiff_t>(panel * panelRows);
   const auto end = misfits_.begin() + static_cast<ptrdiff_t>(std::min(rows_, (panel + 1) * panelRows));
@@ -288,29 +349,37 @@ void PackedMatrix::fill(size_t firstRow, size_t rowCount, const uint8_t* bytes, 
     const uint8_t* from = bytes + (begin - firstRow) * rowBytes;
     kernels.packPanel(static_cast<uint32_t>(dtype_), from, static_cast<uint32_t>(end - begin), columns_,
                       static_cast<uint32_t>(begin - panelRow), memory_.as<uint8_t>() + (firstPanel + part) * panelBytes());
-#if defined(__x86_64__)
-    if (!onTiles_) return;
+    if (units_ == Units::vectors) return;
     for (size_t row = begin; row < end; row++, from += rowBytes)
-      misfits_[row] = !amx::fitsTiles(static_cast<uint32_t>(dtype_), from, columns_);
-#endif
+      misfits_[row] = !kernels.fitsBf16(static_cast<uint32_t>(dtype_), from, columns_);
   });
 }
 
 void matmul(const PackedMatrix& weight, const float* x, size_t rowCount, const float* bias, float* out, Workers& workers) {
   if (weight.rows() == 0 || rowCount == 0) return;
   const size_t slabRows = std::max<size_t>(CHUNK_ROWS, SLAB_BYTES / sizeof(float) / std::max<size_t>(1, weight.columns()));
-  for (size_t row = 0; row < rowCount; row += slabRows)
-    multiplySlab(weight, x + row * weight.columns(), std::min(slabRows, rowCount - row), bias, out + row * weight.rows(), workers);
+  for (size_t row = 0; row < rowCount; row += slabRows) {
+    const Task slab{weight, x + row * weight.columns(), std::min(slabRows, rowCount - row), bias, out + row * weight.rows(), workers};
+#if defined(__x86_64__)
+    if (weight.units() == Units::tiles) {
+      TiledProduct(slab).run();
+      continue;
+    }
+#endif
+    multiplyVectors(slab);
+  }
 }
 
 double matmulNs(const PackedMatrix& weight, size_t rowCount) {
   const double bytes = static_cast<double>(weight.rows() * weight.columns() * bytesOf(weight.dtype()));
   const double weights = static_cast<double>(weight.rows() * weight.columns());
-  double productsNs = weights * static_cast<double>(rowCount) / ULTRAMEM_PICK(matmulKernels).macsPerNs;
+  const double macsPerNs = ULTRAMEM_PICK(matmulKernels).macsPerNs * (weight.units() == Units::pairs ? 2 : 1);
+  double productsNs = weights * static_cast<double>(rowCount) / macsPerNs;
 #if defined(__x86_64__)
-  if (weight.onTiles()) {
-    const double products = weight.dtype() == Dtype::bf16 ? 3 : weight.dtype() == Dtype::f16 ? 5 : 6;
-    productsNs = weights * products * static_cast<double>(Tiles(rowCount, amx::TILE_ROWS).count * amx::TILE_ROWS) / TILED_PRODUCTS_PER_NS;
+  if (weight.units() == Units::tiles) {
+    const size_t products = amx::productsOf(static_cast<uint32_t>(weight.dtype()), weight.roundsX() ? 1 : 3);
+    const size_t rows = Tiles(rowCount, amx::TILE_ROWS).count * amx::TILE_ROWS;
+    productsNs = weights * static_cast<double>(products * rows) / TILED_PRODUCTS_PER_NS;
   }
 #endif
   return std::max(bytes / BYTES_PER_NS, productsNs);

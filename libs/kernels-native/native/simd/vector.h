@@ -36,6 +36,8 @@ ULTRAMEM_INLINE Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 ULTRAMEM_INLINE Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 // sum += a b, with `sum` held in a register: from intrinsics alone g++ 12 spills tiles that fit, which halves their speed.
 ULTRAMEM_INLINE void accumulate(Vec& sum, Vec a, Vec b) { asm("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
+// Pairs of bf16, see simd/matmul.h: an instruction that not every machine with AVX-512 has.
+ULTRAMEM_INLINE void accumulatePairs(Vec& sum, Vec a, Vec b) { asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b)); }
 ULTRAMEM_INLINE Vec nearest(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 // a 2^n for whole n; rounds once where the result is denormal
 ULTRAMEM_INLINE Vec scale(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }

@@ -85,7 +85,7 @@ async function fuzz(addon) {
 function validCalls(addon, engine) {
   const f32 = (length) => new Float32Array(length).fill(0.5);
   const [rows, columns] = [9, 12];
-  const matrix = addon.createMatrix(0, rows, columns);
+  const matrix = addon.createMatrix(0, rows, columns, true);
   const filled = () => new Uint8Array(f32(rows * columns).buffer);
   const [heads, keyCount, width, rank, tokens, k, cores] = [2, 20, 12, 2, 3, 4, 2];
   const keys = addon.createKeys(heads, keyCount, width, rank);
@@ -112,7 +112,7 @@ function validCalls(addon, engine) {
   addon.fillValues(table, 0, new Uint8Array(20 * 16 * 4));
   const entries = () => [Uint32Array.of(0, 2, 2, 5), Uint32Array.of(5, 24, 7, 7, 9)];
   return [
-    ['createMatrix', () => [1, rows, columns]],
+    ['createMatrix', () => [1, rows, columns, true]],
     ['fillMatrix', () => [engine, matrix, 0, filled()]],
     ['matrixBytes', () => [matrix]],
     ['matmul', () => [engine, matrix, f32(5 * columns), 5, f32(rows), f32(5 * rows)]],
@@ -297,7 +297,7 @@ function mutatedArray(array, random) {
 }
 
 function releasedMatrix(addon) {
-  const matrix = addon.createMatrix(0, 2, 2);
+  const matrix = addon.createMatrix(0, 2, 2, false);
   addon.releaseMatrix(matrix);
   return matrix;
 }

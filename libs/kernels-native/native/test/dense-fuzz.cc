@@ -47,16 +47,33 @@ Exact<uint8_t> weights(Random& random, Dtype dtype, size_t count) {
   return bytes;
 }
 
+// The nearest bf16, ties to even, by scaling to whole numbers.
+float rounded(float x) {
+  if (x == 0 || !std::isfinite(x)) return x;
+  int exponent;
+  std::frexp(x, &exponent);
+  const int unit = std::max(exponent, -125) - 8;  // denormal numbers have the unit of the smallest normal ones
+  return std::ldexp(std::nearbyint(std::ldexp(x, -unit)), unit);
+}
+
+Exact<float> roundedIf(bool rounds, const Exact<float>& x) {
+  Exact<float> all(x.size());
+  for (size_t i = 0; i < x.size(); i++) all[i] = rounds ? rounded(x[i]) : x[i];
+  return all;
+}
+
 void checkMatmul(Random& random, Workers& workers) {
   const auto dtype = static_cast<Dtype>(random.below(3));
   const size_t rows = random.oneIn(4) ? random.between(1, 300) : random.between(1, 70);
   const size_t columns = random.oneIn(6) ? random.between(1000, 1300) : random.between(random.oneIn(9) ? 0 : 1, 90);
   const size_t rowCount = random.oneIn(5) ? random.between(90, 230) : random.between(0, 30);
   const auto bytes = weights(random, dtype, rows * columns);
-  const auto x = normals(random, rowCount * columns);
+  const bool rounds = random.oneIn(2);
+  const auto given = normals(random, rowCount * columns);
+  const auto x = roundedIf(rounds, given);
   const bool hasBias = random.oneIn(2);
   const auto bias = normals(random, rows);
-  PackedMatrix matrix(dtype, rows, columns);
+  PackedMatrix matrix(dtype, rows, columns, rounds);
   for (size_t row = 0; row < rows;) {
     const size_t count = random.between(1, rows - row);
     // As from a file: at any address.
@@ -66,7 +83,7 @@ void checkMatmul(Random& random, Workers& workers) {
     row += count;
   }
   Exact<float> out(rowCount * rows);
-  matmul(matrix, x.data(), rowCount, hasBias ? bias.data() : nullptr, out.data(), workers);
+  matmul(matrix, given.data(), rowCount, hasBias ? bias.data() : nullptr, out.data(), workers);
   for (size_t i = 0; i < rowCount; i++)
     for (size_t row = 0; row < rows; row++) {
       double want = hasBias ? bias[row] : 0;
@@ -82,8 +99,15 @@ void checkMatmul(Random& random, Workers& workers) {
   const size_t one = random.below(rowCount);
   Workers alone(1);
   Exact<float> single(rows);
-  matmul(matrix, x.data() + one * columns, 1, hasBias ? bias.data() : nullptr, single.data(), alone);
+  matmul(matrix, given.data() + one * columns, 1, hasBias ? bias.data() : nullptr, single.data(), alone);
   for (size_t row = 0; row < rows; row++) expectSameBits("row alone", row, single[row], out[one * rows + row]);
+  if (!rounds) return;
+  // No number is so small that pairs of bf16 take a product for zero: whatever multiplies, the bits are those of f32.
+  PackedMatrix exact(dtype, rows, columns, false);
+  exact.fill(0, rows, bytes.data(), workers);
+  Exact<float> wide(rowCount * rows);
+  matmul(exact, x.data(), rowCount, hasBias ? bias.data() : nullptr, wide.data(), workers);
+  for (size_t i = 0; i < wide.size(); i++) expectSameBits("rounded before", i, out[i], wide[i]);
 }
 
 // Numbers that tiles cannot hold, and others, by rows.
@@ -114,14 +138,17 @@ void checkLargeMatmul(Random& random, Workers& workers) {
     std::memcpy(bytes.data() + 2 * ((rows - 1) * columns + random.below(columns)), "\0\x7c", 2);  // infinite
   Exact<float> x = normals(random, rowCount * columns);
   if (random.oneIn(2)) scaleRows(random, x, rowCount, columns);
+  const bool rounds = random.oneIn(2);
+  const Exact<float> given = roundedIf(false, x);
+  x = roundedIf(rounds, given);
   const auto biases = normals(random, rows);
   const float* bias = random.oneIn(2) ? biases.data() : nullptr;
-  PackedMatrix matrix(dtype, rows, columns);
+  PackedMatrix matrix(dtype, rows, columns, rounds);
   const size_t half = random.below(rows);
   matrix.fill(0, half, bytes.data(), workers);
   matrix.fill(half, rows - half, bytes.data() + half * columns * bytesOf(dtype), workers);
   Exact<float> out(rowCount * rows);
-  matmul(matrix, x.data(), rowCount, bias, out.data(), workers);
+  matmul(matrix, given.data(), rowCount, bias, out.data(), workers);
   for (size_t i = 0; i < rowCount; i++)
     for (size_t sample = 0; sample < 8; sample++) {
       const size_t row = sample == 0 ? rows - 1 : random.below(rows);
@@ -137,7 +164,7 @@ void checkLargeMatmul(Random& random, Workers& workers) {
   const size_t one = random.below(rowCount);
   Workers alone(1);
   Exact<float> single(rows);
-  matmul(matrix, x.data() + one * columns, 1, bias, single.data(), alone);
+  matmul(matrix, given.data() + one * columns, 1, bias, single.data(), alone);
   for (size_t row = 0; row < rows; row++) expectSameBits("large row alone", row, single[row], out[one * rows + row]);
 }
 

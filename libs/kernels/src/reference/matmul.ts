@@ -1,3 +1,4 @@
+import { activationsFor } from '../activation-dtype.ts';
 import { assertProduct } from '../check-requests.ts';
 import type { Matrix } from '../kernels.ts';
 import { ownMatrix } from './load-matrix.ts';
@@ -11,12 +12,13 @@ const BLOCK_ROWS = 16;
 export async function matmul(
   turns: Turns,
   handle: Matrix,
-  x: Float32Array,
+  given: Float32Array,
   rowCount: number,
   bias: Float32Array | null,
 ): Promise<Float32Array> {
   const { elements: weight, rows, columns } = ownMatrix(handle);
-  assertProduct({ rows, columns }, x, rowCount, bias);
+  assertProduct({ rows, columns }, given, rowCount, bias);
+  const x = activationsFor(handle, given);
   const result = new Float32Array(rowCount * rows);
   for (let firstRow = 0; firstRow < rows; firstRow += BLOCK_ROWS) {
     const blockRows = Math.min(BLOCK_ROWS, rows - firstRow);

@@ -133,7 +133,7 @@ it('takes only its own handles', async () => {
   const foreign = { residentBytes: 0, release: () => {} };
   const range = { start: 0, end: 1 };
   await expect(
-    kernels.matmul({ ...foreign, rows: 1, columns: 1 }, Float32Array.of(1), 1, null),
+    kernels.matmul({ ...foreign, rows: 1, columns: 1, activations: 'F32' }, Float32Array.of(1), 1, null),
   ).rejects.toThrow('a matrix is used by the backend that loaded it');
   const table = { ...foreign, rows: range, columns: range, fullWidth: 1 };
   const empty = { tokenCount: 0, entryStart: Uint32Array.of(0), slot: new Uint32Array(0) };
