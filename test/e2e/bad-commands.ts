@@ -64,6 +64,16 @@ export const REFUSED: readonly { what: string; code: string; args: readonly stri
     code: 'USAGE',
     args: [...START, '--workers', '1', '--keys', 'nowhere'],
   },
+  {
+    what: 'an unknown dtype of activations',
+    code: 'USAGE',
+    args: [...START, '--workers', '1', '--activations', 'f16'],
+  },
+  {
+    what: 'activations in bf16 for a model without such weights',
+    code: 'USAGE',
+    args: [...START, '--workers', '1', '--activations', 'bf16'],
+  },
   { what: 'an unknown backend', code: 'USAGE', args: [...START, '--workers', '1', '--backend', 'abacus'] },
   {
     what: 'a size without a number',

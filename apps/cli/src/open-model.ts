@@ -1,8 +1,14 @@
-import { type Backend, openBackend } from '@ultramem/backends';
+import { type BackendOptions, openBackend } from '@ultramem/backends';
 import { type Checkpoint, type CheckpointDirectory, openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
 import { systemClock } from '@ultramem/environment-system';
-import { createLocalLookup, loadDense, loadMemoryLayers, type Model } from '@ultramem/inference';
+import {
+  checkActivations,
+  createLocalLookup,
+  loadDense,
+  loadMemoryLayers,
+  type Model,
+} from '@ultramem/inference';
 import { loadTokenizer, type Tokenizer } from '@ultramem/tokenizer';
 
 export interface OpenModel {
@@ -11,15 +17,19 @@ export interface OpenModel {
   model: Model;
 }
 
+/** Which kernels compute, and how exactly. */
+export type Arithmetic = Pick<BackendOptions, 'backend' | 'activations'>;
+
 /** The whole model in this process: the one that every cluster is held against. */
 export async function openModel(
   path: string,
-  backend: Backend | 'auto' = 'auto',
+  arithmetic: Arithmetic = { backend: 'auto' },
   onProgress: (loaded: number, total: number) => void = () => {},
 ): Promise<OpenModel> {
-  const kernels = await openBackend({ backend });
+  const kernels = await openBackend(arithmetic);
   const directory = fileDirectory(path);
   const checkpoint = await openCheckpoint(directory, { parts: 'all' });
+  checkActivations(checkpoint, arithmetic.activations ?? 'F32');
   const tokenizer = await openTokenizer(directory, checkpoint.config.vocabSize);
   const dense = await loadDense(checkpoint, kernels, onProgress);
   const memoryLayers = await loadMemoryLayers(checkpoint, kernels);

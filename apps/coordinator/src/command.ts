@@ -1,4 +1,4 @@
-import { BACKEND_HELP, parseBackend } from '@ultramem/backends';
+import { ACTIVATIONS_HELP, BACKEND_HELP, parseActivations, parseBackend } from '@ultramem/backends';
 import { checkExposure, number, readToken, wholeNumber } from '@ultramem/command-line';
 import { parseSlowLinks } from '@ultramem/coordinator';
 import { parseKeysMode, parsePartition } from '@ultramem/planner';
@@ -24,6 +24,7 @@ interface CoordinatorOptions {
   backend: string;
   device?: string;
   threads?: string;
+  activations: string;
 }
 
 /** `ultramem coordinator`: flags to a validated call of `runCoordinator`. */
@@ -53,6 +54,7 @@ export function coordinatorCommand(): Command {
         backend: parseBackend(options.backend),
         device: options.device ?? null,
         threads: options.threads === undefined ? null : wholeNumber('--threads', 1, 1024)(options.threads),
+        activations: parseActivations(options.activations),
       });
     });
   for (const option of coordinatorOptions()) command.addOption(option);
@@ -102,5 +104,6 @@ function coordinatorOptions(): Option[] {
       'ULTRAMEM_DEVICE',
     ),
     new Option('--threads <count>', 'of the native kernels (default: one per core)').env('ULTRAMEM_THREADS'),
+    new Option('--activations <dtype>', ACTIVATIONS_HELP).env('ULTRAMEM_ACTIVATIONS').default('f32'),
   ];
 }

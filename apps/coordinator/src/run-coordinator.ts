@@ -14,6 +14,8 @@ import {
 import { type CoordinatorEvent, type SlowLinks, startCoordinator } from '@ultramem/coordinator';
 import { randomHex, systemClock, watchEventLoop } from '@ultramem/environment-system';
 import { createHttpFiles } from '@ultramem/http-files';
+import { checkActivations } from '@ultramem/inference';
+import type { ActivationDType } from '@ultramem/kernels';
 import { explainPlan, formatPartition, type KeysMode, type Partition } from '@ultramem/planner';
 import { loadTokenizer } from '@ultramem/tokenizer';
 import { createWsTransport } from '@ultramem/transport-ws';
@@ -35,6 +37,7 @@ export interface CoordinatorFlags {
   backend: Backend | 'auto';
   device: string | null;
   threads: number | null;
+  activations: ActivationDType;
 }
 
 /** The coordinator in the real world: files, sockets, the clock. Resolves when it listens; it then runs until a signal. */
@@ -45,6 +48,7 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
   const kernels = await openKernels();
   const { directory, found } = notedDirectory(fileDirectory(flags.modelPath));
   const checkpoint = await openCheckpoint(directory, { parts: 'all' });
+  checkActivations(checkpoint, flags.activations);
   const tokenizer = loadTokenizer({
     tokenizerJson: await directory.readText('tokenizer.json'),
     tokenizerConfigJson: await directory.readText('tokenizer_config.json'),
@@ -62,6 +66,7 @@ export async function runCoordinator(flags: CoordinatorFlags): Promise<void> {
     slowLinks: flags.slowLinks.encoding,
     lookupTimeoutS: flags.lookupDeadlineMs / 1000,
     backend: kernels.backend,
+    activations: flags.activations.toLowerCase(),
   });
   const { token, allowedOrigins } = flags;
   const onHttp = await createHttpFiles({

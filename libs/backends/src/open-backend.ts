@@ -1,6 +1,11 @@
 import { memoryLimitBytes, systemClock } from '@ultramem/environment-system';
 import { OperatingError } from '@ultramem/invariant';
-import { createReferenceKernels, type Kernels } from '@ultramem/kernels';
+import {
+  type ActivationDType,
+  createReferenceKernels,
+  type Kernels,
+  withBf16Activations,
+} from '@ultramem/kernels';
 import type { Backend } from './backend-name.ts';
 import { chooseBackend } from './choose-backend.ts';
 import { probeBackend } from './probe-backends.ts';
@@ -11,6 +16,8 @@ export interface BackendOptions {
   device?: string | null;
   /** Threads of the native kernels; null takes one per core. */
   threads?: number | null;
+  /** What weights stored in bf16 multiply; exact unless BF16 is said. */
+  activations?: ActivationDType;
   /** Told when `auto` had to take something slower than native code, and what mends it. */
   onFallback?: (fallback: { backend: Backend; why: string; remedy: string }) => void;
 }
@@ -21,6 +28,11 @@ export interface BackendOptions {
  * @throws OperatingError BACKEND_UNAVAILABLE when a backend is named that is not there, USAGE when a device is named for one that has none
  */
 export async function openBackend(options: BackendOptions): Promise<Kernels> {
+  const kernels = await openNamed(options);
+  return options.activations === 'BF16' ? withBf16Activations(kernels) : kernels;
+}
+
+async function openNamed(options: BackendOptions): Promise<Kernels> {
   if (options.backend !== 'auto') return open(options.backend, options);
   const native = await probeBackend('native');
   const backend = chooseBackend([native, await probeBackend('tensorflow')]);

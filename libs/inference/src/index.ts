@@ -1,4 +1,5 @@
 export type { SequenceStep } from './batch.ts';
+export { checkActivations } from './check-activations.ts';
 export { type EvaluateOptions, type Evaluation, evaluate, WINDOWS_PER_PASS } from './evaluate.ts';
 export { type ExplainedLookup, explainLookup } from './explain-lookup.ts';
 export { type ForwardResult, type ForwardStep, forward, type Model } from './forward.ts';

@@ -13,6 +13,8 @@ export interface LocalClusterOptions {
   backends?: readonly string[];
   /** Threads of each worker's kernels; by default the cores are shared out. */
   threads?: number;
+  /** What weights stored in bf16 multiply: f32 or bf16. */
+  activations?: string;
   tokenFile?: string | null;
   /** For the slices of each worker, in the order of the workers; by default all alike. */
   memoryBytes?: readonly number[];
@@ -87,7 +89,8 @@ export function startLocalWorker(
 }
 
 function coordinatorArgs(options: LocalClusterOptions): string[] {
-  const { model, workers, port, host, partition, keys, backends, tokenFile, lookupTimeoutMs } = options;
+  const { model, workers, port, host, partition, keys, backends, activations, tokenFile, lookupTimeoutMs } =
+    options;
   return [
     'coordinator',
     ...flag('--model', model),
@@ -97,6 +100,7 @@ function coordinatorArgs(options: LocalClusterOptions): string[] {
     ...flag('--partition', partition),
     ...flag('--keys', keys),
     ...flag('--backend', backends?.[0]),
+    ...flag('--activations', activations),
     ...flag('--token-file', tokenFile),
     ...flag('--lookup-timeout', lookupTimeoutMs === undefined ? undefined : `${lookupTimeoutMs / 1000}`),
   ];

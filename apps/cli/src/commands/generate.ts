@@ -1,17 +1,18 @@
-import { BACKEND_HELP, type Backend, parseBackend } from '@ultramem/backends';
+import { ACTIVATIONS_HELP, BACKEND_HELP, parseActivations, parseBackend } from '@ultramem/backends';
 import { number, wholeNumber } from '@ultramem/command-line';
 import { randomSeed } from '@ultramem/environment-system';
 import { generate, hiddenFraction, parseSampling, type Sampling } from '@ultramem/inference';
 import { OperatingError } from '@ultramem/invariant';
 import { Command, Option } from 'commander';
 import { coordinatorOption, tokenFileOption, withClient } from '../coordinator-option.ts';
-import { openModel } from '../open-model.ts';
+import { type Arithmetic, openModel } from '../open-model.ts';
 
 interface GenerateFlags {
   coordinator?: string;
   tokenFile?: string;
   model?: string;
   backend: string;
+  activations: string;
   prompt: string;
   maxTokens: string;
   temperature: string;
@@ -47,6 +48,7 @@ export function generateCommand(): Command {
     .addOption(tokenFileOption())
     .option('--model <dir>', 'run this model here, without a cluster')
     .option('--backend <name>', `with --model, ${BACKEND_HELP}`, 'auto')
+    .option('--activations <dtype>', `with --model, ${ACTIVATIONS_HELP}`, 'f32')
     .requiredOption('--prompt <text>', 'what to continue')
     .option('--max-tokens <count>', 'new tokens at most', '64')
     .option('--temperature <number>', '0 takes the best token', '0')
@@ -61,6 +63,10 @@ export function generateCommand(): Command {
     )
     .action(async (flags: GenerateFlags) => {
       const text = createTextWriter(flags);
+      const arithmetic = {
+        backend: parseBackend(flags.backend),
+        activations: parseActivations(flags.activations),
+      };
       const call: GenerateCall = {
         prompt: flags.prompt,
         maxTokens: wholeNumber('--max-tokens', 1, 1e6)(flags.maxTokens),
@@ -79,9 +85,7 @@ export function generateCommand(): Command {
           '--prompt is empty; expected some text to continue; write a prompt',
         );
       const generation =
-        flags.model === undefined
-          ? generateThere(flags, call)
-          : generateHere(flags.model, parseBackend(flags.backend), call);
+        flags.model === undefined ? generateThere(flags, call) : generateHere(flags.model, arithmetic, call);
       const facts = await generation.finally(text.end);
       const tokensPerSecond = facts.tokenIds.length / (facts.elapsedMs / 1000);
       if (flags.json)
@@ -137,10 +141,10 @@ async function generateThere(flags: GenerateFlags, call: GenerateCall): Promise<
 
 async function generateHere(
   path: string,
-  backend: Backend | 'auto',
+  arithmetic: Arithmetic,
   call: GenerateCall,
 ): Promise<GenerateFacts> {
-  const { model, tokenizer, checkpoint } = await openModel(path, backend);
+  const { model, tokenizer, checkpoint } = await openModel(path, arithmetic);
   const { prompt, maxTokens, sampling, seed, onText } = call;
   const startMs = performance.now();
   const stream = tokenizer.createStream();

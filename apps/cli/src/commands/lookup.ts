@@ -70,7 +70,7 @@ async function explainHere(
   backend: Backend | 'auto',
   { text, position, layer }: Asked,
 ): Promise<Explanation> {
-  const { model, tokenizer, checkpoint } = await openModel(path, backend);
+  const { model, tokenizer, checkpoint } = await openModel(path, { backend });
   let lookupMs = 0;
   const timed = async (request: LookupRequest): Promise<LookupAnswer> => {
     const startMs = performance.now();

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { BACKEND_HELP, parseBackends } from '@ultramem/backends';
+import { ACTIVATIONS_HELP, BACKEND_HELP, parseActivations, parseBackends } from '@ultramem/backends';
 import { checkExposure, readToken, startProgress, wholeNumber } from '@ultramem/command-line';
 import { DEFAULT_PORT } from '@ultramem/coordinator-app';
 import { memoryLimitBytes } from '@ultramem/environment-system';
@@ -22,6 +22,7 @@ interface UpFlags {
   memory?: string;
   backend: string;
   threads?: string;
+  activations: string;
   demonstrate?: boolean;
   once?: boolean;
 }
@@ -49,6 +50,7 @@ export function upCommand(): Command {
     )
     .option('--backend <names>', `${BACKEND_HELP}; several by commas go to the workers in turn`, 'auto')
     .option('--threads <count>', "of each worker's native kernels (default: the cores, shared)")
+    .option('--activations <dtype>', ACTIVATIONS_HELP, 'f32')
     .option('--demonstrate', 'write text, and prove that nothing was lost by sharding')
     .option('--once', 'demonstrate, then stop')
     .addHelpText('after', '\nExample:\n  ultramem up --model ./model --workers 4 --partition slots')
@@ -59,6 +61,7 @@ export function upCommand(): Command {
       parsePartition(flags.partition); // a wrong flag is told before anything starts
       parseKeysMode(flags.keys);
       const backends = parseBackends(flags.backend);
+      const activations = parseActivations(flags.activations);
       const progress = startProgress('starting', workers + 1);
       let readyCount = 0;
       const cluster = await startLocalCluster({
@@ -74,6 +77,7 @@ export function upCommand(): Command {
           flags.threads === undefined
             ? Math.max(1, Math.floor(availableParallelism() / workers))
             : wholeNumber('--threads', 1, 1024)(flags.threads),
+        activations: flags.activations,
         tokenFile: flags.tokenFile ?? null,
         memoryBytes: memoryOfEach(flags.memory, workers),
         onMessage: (_, message) => {
@@ -87,7 +91,9 @@ export function upCommand(): Command {
           ...(flags.tokenFile === undefined ? {} : { tokenFile: flags.tokenFile }),
         };
         if (flags.demonstrate || flags.once)
-          await withClient(access, (client) => demonstrate(client, flags.model, backends[0]));
+          await withClient(access, (client) =>
+            demonstrate(client, flags.model, { backend: backends[0], activations }),
+          );
         if (!flags.once) await stayUp(cluster, access);
       } finally {
         await cluster.stop();

@@ -31,7 +31,7 @@ export async function verifyModelFile(
   });
   const io = readVectorFile(bytes, basename(ioPath));
   const continuations = await recordedContinuations(join(dirname(ioPath), 'io.json'));
-  const { model, checkpoint, tokenizer } = await openModel(modelPath, shape.backends[0]);
+  const { model, checkpoint, tokenizer } = await openModel(modelPath, { backend: shape.backends[0] });
   const name = basename(modelPath);
   try {
     if (shape.workers === 0) return await verifyAll(model, io, continuations, name);
