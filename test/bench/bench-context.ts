@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { openBackend } from '@ultramem/backends';
 import { type SynthOptions, synthByteCount, synthCheckpoint } from '@ultramem/checkpoint';
 import { writeCheckpoint } from '@ultramem/checkpoint-file';
-import type { Kernels } from '@ultramem/kernels';
+import { type ActivationDType, type Kernels, withBf16Activations } from '@ultramem/kernels';
 import { interleave, type Side } from './interleave.ts';
 import { MachineReader } from './machine-reader.ts';
 import type { BenchOptions } from './options.ts';
@@ -43,10 +43,10 @@ export class BenchContext {
     this.#progress(text);
   }
 
-  kernels(): Promise<Kernels> {
+  async kernels(activations: ActivationDType = 'F32'): Promise<Kernels> {
     const { backend, threads } = this.options;
     this.#kernels ??= openBackend({ backend, threads });
-    return this.#kernels;
+    return activations === 'BF16' ? withBf16Activations(await this.#kernels) : this.#kernels;
   }
 
   /** A PyTorch process, or why there is none. */

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { type Backend, parseBackend } from '@ultramem/backends';
 import { OperatingError } from '@ultramem/invariant';
+import type { ActivationDType } from '@ultramem/kernels';
 
 export interface BenchOptions {
   /** Cases to run, in this order. */
@@ -23,6 +24,25 @@ export interface BenchOptions {
 }
 
 export type Dtype = 'F32' | 'BF16';
+
+/** What a model is stored in and what its weights multiply. */
+export interface Arithmetic {
+  dtype: Dtype;
+  activations: ActivationDType;
+  /** For the names of its rows. */
+  suffix: string;
+}
+
+const ARITHMETICS: readonly Arithmetic[] = [
+  { dtype: 'F32', activations: 'F32', suffix: '' },
+  { dtype: 'BF16', activations: 'F32', suffix: '' },
+  { dtype: 'BF16', activations: 'BF16', suffix: ', activations in bf16' },
+];
+
+/** All for the dtypes asked for. PyTorch's weights in bf16 multiply activations in bf16; ours do both. */
+export function arithmetics({ dtypes }: Pick<BenchOptions, 'dtypes'>): Arithmetic[] {
+  return ARITHMETICS.filter(({ dtype }) => dtypes === null || dtypes.includes(dtype));
+}
 
 /** Of the memory layer that selection, pooling and lookups are measured on. */
 export interface LayerShape {

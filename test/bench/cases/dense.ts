@@ -6,7 +6,7 @@ import type { BenchCase } from '../bench-case.ts';
 import type { BenchContext } from '../bench-context.ts';
 import { ownSide } from '../interleave.ts';
 import { randomNormals } from '../layer-model.ts';
-import type { Dtype } from '../options.ts';
+import { type Arithmetic, arithmetics } from '../options.ts';
 import { alone, comparison, type Subject } from '../row.ts';
 import { billionConfig } from '../transformer-model.ts';
 
@@ -18,13 +18,13 @@ export const dense: BenchCase = {
   name: 'dense',
   about: 'the linear layers of transformer blocks, decoding and prefill, against PyTorch',
   async run(context) {
-    for (const dtype of context.options.dtypes ?? (['F32', 'BF16'] as const)) await measure(context, dtype);
+    for (const arithmetic of arithmetics(context.options)) await measure(context, arithmetic);
   },
 };
 
-async function measure(context: BenchContext, dtype: Dtype): Promise<void> {
+async function measure(context: BenchContext, { dtype, activations, suffix }: Arithmetic): Promise<void> {
   const { options } = context;
-  const kernels = await context.kernels();
+  const kernels = await context.kernels(activations);
   const config = { ...billionConfig(options.quick), n_layers: BLOCKS, mem_insert_way: 'no_mem' };
   const directory = await context.model(config, dtype);
   const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
@@ -43,7 +43,7 @@ async function measure(context: BenchContext, dtype: Dtype): Promise<void> {
     const ours = ownSide(async () => {
       for (const matrix of matrices) await kernels.matmul(matrix, inputs.get(matrix.columns)!, batch, null);
     });
-    const what = `linear layers of ${BLOCKS} blocks, ${batch === 1 ? 'decode' : batch < 64 ? 'decode, batched' : 'prefill'}`;
+    const what = `linear layers of ${BLOCKS} blocks, ${batch === 1 ? 'decode' : batch < 64 ? 'decode, batched' : 'prefill'}${suffix}`;
     const subject: Subject = { case: 'dense', what, backend: kernels.backend, batch, dtype };
     const goal = batch === 1 ? 1 : 1.5;
     if (peer === null) {

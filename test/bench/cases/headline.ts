@@ -14,7 +14,7 @@ import type { BenchCase } from '../bench-case.ts';
 import type { BenchContext } from '../bench-context.ts';
 import { ownSide } from '../interleave.ts';
 import { randomNormals } from '../layer-model.ts';
-import type { Dtype } from '../options.ts';
+import { type Arithmetic, arithmetics, type Dtype } from '../options.ts';
 import { type PeerServer, readNumbers } from '../peer-server.ts';
 import { againstTime, alone, comparison, type Subject } from '../row.ts';
 import { quantile, relativeError } from '../statistics.ts';
@@ -28,8 +28,7 @@ export const headline: BenchCase = {
   about:
     'a feed-forward stack with UltraMem layers, against a mixture of experts of equal parameters and compute',
   async run(context) {
-    for (const dtype of context.options.dtypes ?? (['F32', 'BF16'] as const))
-      await measureStack(context, dtype);
+    for (const arithmetic of arithmetics(context.options)) await measureStack(context, arithmetic);
   },
 };
 
@@ -58,10 +57,11 @@ function stackShape(quick: boolean) {
   return { config, layers, width, experts, places };
 }
 
-async function measureStack(context: BenchContext, dtype: Dtype): Promise<void> {
+async function measureStack(context: BenchContext, arithmetic: Arithmetic): Promise<void> {
+  const { dtype, activations } = arithmetic;
   const { options } = context;
   const { config, layers, width, experts, places } = stackShape(options.quick);
-  const kernels = await context.kernels();
+  const kernels = await context.kernels(activations);
   const directory = await context.model(config, dtype);
   const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
   const matrix = (block: number, part: string) =>
@@ -83,7 +83,7 @@ async function measureStack(context: BenchContext, dtype: Dtype): Promise<void> 
   const { peer } = context.peer();
   const info = peer === null ? {} : await peer.prepare('stack', { directory, experts, dtype });
   for (const batch of options.batches ?? (options.quick ? [4] : [64]))
-    await measureBatch(context, stack, { batch, dtype, info });
+    await measureBatch(context, stack, { batch, dtype, what: `UltraMem stack${arithmetic.suffix}`, info });
   await peer?.drop();
   await checkpoint.close();
 }
@@ -103,25 +103,17 @@ interface Stack {
 async function measureBatch(
   context: BenchContext,
   stack: Stack,
-  { batch, dtype, info }: { batch: number; dtype: Dtype; info: Record<string, number> },
+  { batch, dtype, what, info }: { batch: number; dtype: Dtype; what: string; info: Record<string, number> },
 ): Promise<void> {
   const x = randomNormals(batch * stack.width, 9);
-  const subject = (what: string): Subject => ({
-    case: 'headline',
-    what,
-    backend: stack.kernels.backend,
-    batch,
-    dtype,
-  });
+  const subject: Subject = { case: 'headline', what, backend: stack.kernels.backend, batch, dtype };
   const own = ['ultramem', 'dense'].map((kind) => ownSide(() => run(stack, x, kind === 'ultramem')));
   const { peer, ...rest } = context.peer();
   if (peer === null) {
     const [ultramem, dense] = await context.interleave(own);
+    context.report(alone({ ...subject, note: 'why' in rest ? rest.why : null }, ultramem!, GOALS.moe));
     context.report(
-      alone({ ...subject('UltraMem stack'), note: 'why' in rest ? rest.why : null }, ultramem!, GOALS.moe),
-    );
-    context.report(
-      comparison(subject('UltraMem stack'), ultramem!, {
+      comparison(subject, ultramem!, {
         name: 'our dense stack',
         rounds: dense!,
         goal: GOALS.own,
@@ -141,7 +133,7 @@ async function measureBatch(
   ];
   const [ultramem, dense, moe, theirUltramem, theirDense, stream] = await context.interleave(sides);
   const against = (name: string, rounds: typeof moe, goal: number | null) =>
-    context.report(comparison(subject('UltraMem stack'), ultramem!, { name, rounds: rounds!, goal }));
+    context.report(comparison(subject, ultramem!, { name, rounds: rounds!, goal }));
   against("PyTorch's mixture of experts", moe, GOALS.moe);
   against("PyTorch's dense stack", theirDense, GOALS.dense);
   against("PyTorch's UltraMem stack", theirUltramem, null);
@@ -155,7 +147,7 @@ async function measureBatch(
   };
   const bytesPerMs = streamed / quantile(stream.flat(), 0.5);
   context.report(
-    againstTime(subject('UltraMem stack'), quantile(ultramem!.flat(), 0.5), {
+    againstTime(subject, quantile(ultramem!.flat(), 0.5), {
       ...limit,
       ms: bytes / bytesPerMs,
     }),
