@@ -3,7 +3,6 @@ import type { Batch } from './batch.ts';
 import { reserve } from './kv-cache.ts';
 import type { Block, DenseModel } from './load-model.ts';
 import { rotate } from './rope.ts';
-import { settleAll } from './settle-all.ts';
 
 /**
  * Steps 2 to 5 of SEMANTICS 2.2 after the projection: clamp, split, norm and rotate, put keys and values into the
@@ -45,24 +44,22 @@ export async function attention(
   );
   const value = split(qkv, rowWidth, dModel + kvWidth, kvWidth);
 
-  const answers = batch.sequences.map(({ cache, firstRow, rowCount }) => {
+  const sequences = batch.sequences.map(({ cache, firstRow, rowCount }) => {
     const keyCount = cache.length + rowCount;
     const { keys, values } = reserve(cache, blockNumber, keyCount, kvWidth);
     keys.set(key.subarray(firstRow * kvWidth, (firstRow + rowCount) * kvWidth), cache.length * kvWidth);
     values.set(value.subarray(firstRow * kvWidth, (firstRow + rowCount) * kvWidth), cache.length * kvWidth);
-    return kernels.attend({
-      query: query.subarray(firstRow * dModel, (firstRow + rowCount) * dModel),
-      keys,
-      values,
-      queryCount: rowCount,
-      keyCount,
-      headCount: nHeads,
-      kvHeadCount: nKvHeads,
-      headWidth,
-      alibiSlopes: model.alibiSlopes,
-    });
+    return { keys, values, queryCount: rowCount, keyCount };
   });
-  return concatenate(await settleAll(answers));
+  const { alibiSlopes } = model;
+  return kernels.attend({
+    query,
+    sequences,
+    headCount: nHeads,
+    kvHeadCount: nKvHeads,
+    headWidth,
+    alibiSlopes,
+  });
 }
 
 /** Norm of each head's vector, then its rotation to the token's position. */
@@ -88,15 +85,4 @@ function split(x: Float32Array, rowWidth: number, start: number, width: number):
   for (let row = 0, at = 0; row < x.length; row += rowWidth, at += width)
     part.set(x.subarray(row + start, row + start + width), at);
   return part;
-}
-
-function concatenate(parts: readonly Float32Array[]): Float32Array {
-  if (parts.length === 1) return parts[0];
-  const whole = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

@@ -41,13 +41,12 @@ export interface DenseAddon {
     out: Float32Array,
   ): Pending;
   addInto(engine: Engine, sum: Float32Array, addend: Float32Array): Pending;
+  /** `cached`: keys and values of each sequence in turn; `counts`: its queries and keys. */
   attend(
     engine: Engine,
+    cached: readonly Float32Array[],
     query: Float32Array,
-    keys: Float32Array,
-    values: Float32Array,
-    queryCount: number,
-    keyCount: number,
+    counts: Uint32Array,
     headCount: number,
     kvHeadCount: number,
     headWidth: number,
@@ -116,23 +115,13 @@ export function denseKernels(addon: Addon, engine: Engine) {
 }
 
 async function attend(addon: Addon, engine: Engine, request: AttendRequest): Promise<Float32Array> {
-  const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
-    request;
+  const { query, sequences, headCount, kvHeadCount, headWidth, alibiSlopes } = request;
   assertAttend(request);
+  const cached = sequences.flatMap(({ keys, values }) => [keys, values]);
+  const counts = Uint32Array.from(sequences.flatMap(({ queryCount, keyCount }) => [queryCount, keyCount]));
   const out = unwritten(Float32Array, query.length);
-  const pending = addon.attend(
-    engine,
-    query,
-    keys,
-    values,
-    queryCount,
-    keyCount,
-    headCount,
-    kvHeadCount,
-    headWidth,
-    alibiSlopes,
-    out,
-  );
+  const shape = [headCount, kvHeadCount, headWidth] as const;
+  const pending = addon.attend(engine, cached, query, counts, ...shape, alibiSlopes, out);
   if (pending !== undefined) await pending;
   return out;
 }

@@ -1,4 +1,4 @@
-import { type AttendRequest, assertAttend } from '@ultramem/kernels';
+import type { SequenceAttention } from '@ultramem/kernels';
 import type { Binding } from './binding.ts';
 import { type TensorId, TYPE, typeOf, withTensors } from './tensors.ts';
 
@@ -9,9 +9,8 @@ const SCORES_MAX = 4e6;
 export async function attend(
   binding: Binding,
   breathe: () => Promise<void>,
-  request: AttendRequest,
+  request: SequenceAttention,
 ): Promise<Float32Array> {
-  assertAttend(request);
   const { query, queryCount, keyCount, headCount, headWidth } = request;
   const result = new Float32Array(query.length);
   const step = Math.max(1, Math.floor(SCORES_MAX / (headCount * Math.max(1, keyCount))));
@@ -31,7 +30,7 @@ export async function attend(
   return result;
 }
 
-function attendPart(binding: Binding, request: AttendRequest): Float32Array {
+function attendPart(binding: Binding, request: SequenceAttention): Float32Array {
   const { query, queryCount, keyCount, headCount, kvHeadCount, headWidth } = request;
   const perKv = headCount / kvHeadCount;
   const output = withTensors(binding, (tensors) => {
@@ -70,7 +69,7 @@ function penalties({
   keyCount,
   headCount,
   alibiSlopes,
-}: AttendRequest): [number[], Float64Array] {
+}: SequenceAttention): [number[], Float64Array] {
   const heads = alibiSlopes === null ? 1 : headCount;
   const added = new Float64Array(heads * queryCount * keyCount);
   for (let head = 0, at = 0; head < heads; head++)

@@ -1,5 +1,5 @@
 import { OperatingError } from '@ultramem/invariant';
-import { createReferenceKernels, gridRequest, type Kernels } from '@ultramem/kernels';
+import { attendEach, createReferenceKernels, gridRequest, type Kernels } from '@ultramem/kernels';
 import { activate } from './activate.ts';
 import { attend } from './attend.ts';
 import { loadBinding, type TensorflowDevice } from './binding.ts';
@@ -39,7 +39,7 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
     activate: async (kind, x, width) => activate(binding, kind, x, width),
     normalise: reference.normalise,
     addInto: reference.addInto,
-    attend: (request) => attend(binding, breathe, request),
+    attend: (request) => attendEach(request, (sequence) => attend(binding, breathe, sequence)),
     scoreKeys: (keys, request) => scoreKeys(binding, breathe, keys, request),
     selectGrid: grid,
     select: async (keys, request) =>

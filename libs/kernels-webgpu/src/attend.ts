@@ -1,4 +1,4 @@
-import { type AttendRequest, assertAttend } from '@ultramem/kernels';
+import type { SequenceAttention } from '@ultramem/kernels';
 import { type Gpu, inTwoDimensions } from './gpu.ts';
 import { isDoubtful, spanOf } from './span.ts';
 import { EXPONENTIAL, KEEP, PAIRS } from './wgsl.ts';
@@ -13,22 +13,21 @@ const DOUBT = 2 ** -80;
  * Causal softmax attention (SEMANTICS 2.2 step 5), `[queryCount, headCount, headWidth]`. Each query is computed alone, so results do not
  * depend on how many tokens a step has. Scores are pairs of f32, because the softmax turns their absolute errors into relative ones.
  *
- * @param onHost takes requests whose numbers are too large or too small for the device
+ * @param onHost computes the same on the host, where numbers are too large or too small for the device
  */
 export async function attend(
   gpu: Gpu,
-  onHost: (request: AttendRequest) => Promise<Float32Array>,
-  request: AttendRequest,
+  onHost: () => Promise<Float32Array>,
+  request: SequenceAttention,
 ): Promise<Float32Array> {
   const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
     request;
-  assertAttend(request);
   const cached = keyCount * kvHeadCount * headWidth;
   const ownKeys = keys.subarray(0, cached);
   const ownValues = values.subarray(0, cached);
   const valueSpan = spanOf(ownValues);
   const scoreMax = headWidth * spanOf(query).largest * spanOf(ownKeys).largest;
-  if (!(scoreMax < 2 ** 100 && valueSpan.largest < 2 ** 100)) return onHost(request);
+  if (!(scoreMax < 2 ** 100 && valueSpan.largest < 2 ** 100)) return onHost();
   const result = new Float32Array(query.length);
   const pipeline = await gpu.pipeline(SHADER);
   const perJob = Math.max(1, Math.floor(SCORE_BYTES_MAX / 8 / (headCount * keyCount)));
@@ -57,7 +56,7 @@ export async function attend(
     result.set(new Float32Array(bytes), first * width);
   }
   const isSpoilt = valueSpan.largest > 0 && result.some((x) => isDoubtful(x, DOUBT));
-  return isSpoilt ? onHost(request) : result;
+  return isSpoilt ? onHost() : result;
 }
 
 /** One workgroup per query and head: threads share the keys for the scores, then the channels for the sums. */

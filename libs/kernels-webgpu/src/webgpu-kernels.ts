@@ -1,6 +1,13 @@
 /// <reference types="@webgpu/types" />
 
-import { createReferenceKernels, type GridRequest, gridRequest, type Kernels } from '@ultramem/kernels';
+import {
+  attendAlone,
+  attendEach,
+  createReferenceKernels,
+  type GridRequest,
+  gridRequest,
+  type Kernels,
+} from '@ultramem/kernels';
 import { activate } from './activate.ts';
 import { attend } from './attend.ts';
 import { dotRows } from './dot-rows.ts';
@@ -57,7 +64,10 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
     activate: (kind, x, width) => run(() => activate(gpu, kind, x, width)),
     normalise: host.normalise,
     addInto: host.addInto,
-    attend: (request) => run(() => attend(gpu, host.attend, request)),
+    attend: (request) =>
+      run(() =>
+        attendEach(request, (sequence) => attend(gpu, () => host.attend(attendAlone(sequence)), sequence)),
+      ),
     scoreKeys: (keys, request) => run(() => scoreKeys(gpu, breathe, keys, request)),
     selectGrid: (request) => run(() => grid(request)),
     select: (keys, request) =>

@@ -25,15 +25,19 @@ export function assertProduct(
 }
 
 export function assertAttend(request: AttendRequest): void {
-  const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
-    request;
+  const { query, sequences, headCount, kvHeadCount, headWidth, alibiSlopes } = request;
+  let queryCount = 0;
+  for (const { keys, values, keyCount, ...sequence } of sequences) {
+    const cached = keyCount * kvHeadCount * headWidth;
+    assert(keys.length >= cached, 'the cache holds the keys of every position');
+    assert(values.length >= cached, 'the cache holds the values of every position');
+    assert(sequence.queryCount <= keyCount, 'the new tokens are in the cache');
+    queryCount += sequence.queryCount;
+  }
   assert(
     query.length === queryCount * headCount * headWidth,
-    'the query is [queryCount, headCount, headWidth]',
+    'the query is [queries of all sequences, headCount, headWidth]',
   );
-  assert(keys.length >= keyCount * kvHeadCount * headWidth, 'the cache holds the keys of every position');
-  assert(values.length >= keyCount * kvHeadCount * headWidth, 'the cache holds the values of every position');
-  assert(queryCount <= keyCount, 'the new tokens are in the cache');
   assert(headCount % kvHeadCount === 0, 'query heads share key heads in equal groups');
   assert(alibiSlopes === null || alibiSlopes.length === headCount, 'alibi has one slope per head');
 }

@@ -1,5 +1,6 @@
 export { silu } from './activation.ts';
 export { activationsFor, withBf16Activations } from './activation-dtype.ts';
+export { attendAlone, attendEach, type SequenceAttention } from './attend-each.ts';
 export {
   assertAttend,
   assertCores,

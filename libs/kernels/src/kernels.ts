@@ -48,7 +48,12 @@ export interface Kernels {
   normalise(norm: Norm, x: Float32Array, width: number): Promise<Float32Array>;
   /** `sum += addend`, element by element, each sum rounded to f32: what the residual stream takes up. */
   addInto(sum: Float32Array, addend: Float32Array): Promise<void>;
-  /** Causal softmax attention of one sequence's new tokens over its whole cache (SEMANTICS 2.2 step 5). */
+  /**
+   * Causal softmax attention of each sequence's new tokens over its own whole cache (SEMANTICS 2.2 step 5). A token's result is the
+   * same alone and in any batch.
+   *
+   * @returns the shape of the query
+   */
   attend(request: AttendRequest): Promise<Float32Array>;
 
   /** Refined scores of the table's key rows and, per token, head and side, the best `k` by collapsed score (SEMANTICS 4.2, 4.3). */
@@ -131,18 +136,26 @@ export interface Norm {
   readonly bias: Float32Array | null;
 }
 
-export interface AttendRequest {
-  query: Float32Array; // [queryCount, headCount, headWidth], rotated
+export interface AttendRequest extends AttentionHeads {
+  query: Float32Array; // [queries of all sequences in turn, headCount, headWidth], rotated
+  sequences: readonly CachedSequence[];
+}
+
+export interface AttentionHeads {
+  headCount: number;
+  /** Each key head serves as many neighbouring query heads. */
+  kvHeadCount: number;
+  headWidth: number;
+  /** Slope per head of -|i - j| added to the scores, or null without alibi. */
+  alibiSlopes: Float32Array | null;
+}
+
+export interface CachedSequence {
   keys: Float32Array; // [at least keyCount, kvHeadCount, headWidth], rotated
   values: Float32Array; // the same shape
   queryCount: number;
   /** Keys in the cache, the new tokens' included: query i stands at position keyCount - queryCount + i. */
   keyCount: number;
-  headCount: number;
-  kvHeadCount: number;
-  headWidth: number;
-  /** Slope per head of -|i - j| added to the scores, or null without alibi. */
-  alibiSlopes: Float32Array | null;
 }
 
 export interface ScoreRequest {

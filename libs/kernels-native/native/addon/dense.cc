@@ -111,29 +111,41 @@ napi_value addIntoOf(Arguments& arguments) {
                       [=](Workers& workers) { addInto(sum.data(), addend.data(), sum.size(), workers); });
 }
 
-// attend(engine, query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes or null, out)
+// attend(engine, keys and values of each sequence in turn, query, its queries and keys of each, headCount, kvHeadCount, headWidth,
+// alibiSlopes or null, out)
 napi_value attendOf(Arguments& arguments) {
+  const size_t first = arguments.unpack(1);
+  const size_t elements = arguments.count - first;
   const auto engine = arguments.handle<Engine>(0);
-  const auto query = arguments.array<float>(1);
-  const auto keys = arguments.array<float>(2);
-  const auto values = arguments.array<float>(3);
-  const uint64_t queryCount = arguments.whole(4);
-  const uint64_t keyCount = arguments.whole(5);
-  const uint64_t headCount = arguments.whole(6);
-  const uint64_t kvHeadCount = arguments.whole(7);
-  const uint64_t headWidth = arguments.whole(8);
-  const auto slopes = arguments.optionalArray<float>(9);
-  const auto out = arguments.array<float>(10);
-  require(queryCount <= keyCount, "the new tokens are in the cache");
+  const auto query = arguments.array<float>(2);
+  const auto counts = arguments.array<uint32_t>(3);
+  const uint64_t headCount = arguments.whole(4);
+  const uint64_t kvHeadCount = arguments.whole(5);
+  const uint64_t headWidth = arguments.whole(6);
+  const auto slopes = arguments.optionalArray<float>(7);
+  const auto out = arguments.array<float>(8);
+  require(counts.size() == elements && elements % 2 == 0, "every sequence has keys, values and two counts");
   require(kvHeadCount > 0 && headCount % kvHeadCount == 0, "query heads share key heads in equal groups");
-  require(query.size() == sizeProduct({queryCount, headCount, headWidth}), "the query is [queryCount, headCount, headWidth]");
-  const size_t cached = sizeProduct({keyCount, kvHeadCount, headWidth});
-  require(keys.size() >= cached && values.size() >= cached, "the cache holds every position");
   require(slopes.data() == nullptr || slopes.size() == headCount, "alibi has one slope per head");
   require(out.size() == query.size(), "the result has the shape of the query");
-  const Attention attention{query.data(), keys.data(), values.data(), slopes.data(), out.data(),
-                            queryCount,   keyCount,    headCount,     kvHeadCount,   headWidth};
-  return engine->call(arguments, attendNs(attention), [=](Workers& workers) { attend(attention, workers); });
+  const size_t queryFloats = sizeProduct({headCount, headWidth});
+  std::vector<Attention> batch;
+  size_t at = 0;
+  for (size_t i = 0; i < elements; i += 2) {
+    const auto keys = arguments.array<float>(first + i);
+    const auto values = arguments.array<float>(first + i + 1);
+    const size_t queryCount = counts[i], keyCount = counts[i + 1];
+    require(queryCount <= keyCount, "the new tokens are in the cache");
+    const size_t cached = sizeProduct({keyCount, kvHeadCount, headWidth});
+    require(keys.size() >= cached && values.size() >= cached, "the cache holds every position");
+    require(sizeProduct({queryCount, queryFloats}) <= query.size() - at, "the query is [queries of all sequences, headCount, headWidth]");
+    batch.push_back({query.data() + at, keys.data(), values.data(), slopes.data(), out.data() + at, queryCount, keyCount, headCount,
+                     kvHeadCount, headWidth});
+    at += queryCount * queryFloats;
+  }
+  require(at == query.size(), "the query is [queries of all sequences, headCount, headWidth]");
+  const double estimatedNs = attendNs(batch);
+  return engine->call(arguments, estimatedNs, [batch = std::move(batch)](Workers& workers) { attend(batch, workers); });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "core/memory.h"
@@ -205,40 +206,78 @@ class Rows {
 
 // Few rows, as in decoding: a part takes a span of the cache for several heads, block by block, because the heads of one position lie
 // side by side: head by head, every pass would walk all pages of the cache again.
-void attendFewRows(const Attention& a, const Layout& layout, Workers& workers) {
-  const size_t partsWanted = workers.lanes() == 1 ? 1 : 4 * workers.lanes();
-  const size_t headGroups = std::clamp<size_t>(partsWanted / layout.spanCount, 1, a.kvHeadCount);
-  const size_t partialBytes = Partial::bytes(layout, layout.rowCount);
-  char* memory = static_cast<char*>(scratch(1, a.kvHeadCount * layout.spanCount * partialBytes));
-  const auto partialOf = [&](size_t head, size_t span) {
-    return Partial(layout, layout.rowCount, memory + (head * layout.spanCount + span) * partialBytes);
-  };
-  workers.run(static_cast<uint32_t>(headGroups * layout.spanCount), [&](uint32_t part, uint32_t) {
-    const size_t span = part / headGroups;
-    const Slice heads = sliceOf(a.kvHeadCount, part % headGroups, static_cast<uint32_t>(headGroups));
-    const size_t queryFloats = layout.rowCount * a.headWidth;
-    const size_t floats = layout.keyFloats + layout.valueFloats + layout.tileFloats + (heads.end - heads.begin) * queryFloats;
+class FewRows {
+ public:
+  FewRows(const Attention& a, const Layout& layout, size_t partsWanted)
+      : a_(a),
+        layout_(layout),
+        headGroups_(std::clamp<size_t>(partsWanted / layout.spanCount, 1, a.kvHeadCount)),
+        partialBytes_(Partial::bytes(layout, layout.rowCount)) {}
+
+  size_t parts() const { return headGroups_ * layout_.spanCount; }
+  size_t bytes() const { return a_.kvHeadCount * layout_.spanCount * partialBytes_; }
+  void takeMemory(char* memory) { memory_ = memory; }
+
+  void run(size_t part) const {
+    const size_t span = part / headGroups_;
+    const Slice heads = sliceOf(a_.kvHeadCount, part % headGroups_, static_cast<uint32_t>(headGroups_));
+    const size_t queryFloats = layout_.rowCount * a_.headWidth;
+    const size_t floats = layout_.keyFloats + layout_.valueFloats + layout_.tileFloats + (heads.end - heads.begin) * queryFloats;
     float* keys = static_cast<float*>(scratch(0, floats * sizeof(float)));
-    float* values = keys + layout.keyFloats;
-    float* tile = values + layout.valueFloats;
+    float* values = keys + layout_.keyFloats;
+    float* tile = values + layout_.valueFloats;
     std::vector<Rows> rows;
     for (size_t head = heads.begin; head < heads.end; head++) {
-      rows.emplace_back(a, layout, head, 0, layout.rowCount);
-      rows.back().packQueries(tile + layout.tileFloats + (head - heads.begin) * queryFloats, tile);
-      partialOf(head, span).clear(layout.rowCount);
+      rows.emplace_back(a_, layout_, head, 0, layout_.rowCount);
+      rows.back().packQueries(tile + layout_.tileFloats + (head - heads.begin) * queryFloats, tile);
+      partialOf(head, span).clear(layout_.rowCount);
     }
-    const size_t end = std::min((span + 1) * SPAN_KEYS, a.keyCount);
+    const size_t end = std::min((span + 1) * SPAN_KEYS, a_.keyCount);
     for (size_t key = span * SPAN_KEYS; key < end; key += KEY_BLOCK) {
-      if (headGroups == 1) touchBlock(a, key);
+      if (headGroups_ == 1) touchBlock(a_, key);
       for (size_t head = heads.begin; head < heads.end; head++)
-        rows[head - heads.begin].attendBlock(packBlock(a, layout, head, key, keys, values), tile, partialOf(head, span));
-      }
-  });
-  for (size_t head = 0; head < a.kvHeadCount; head++) {
-    const Rows rows(a, layout, head, 0, layout.rowCount);
-    for (size_t span = 1; span < layout.spanCount; span++) rows.merge(partialOf(head, 0), span, partialOf(head, span));
-    rows.finish(partialOf(head, 0));
+        rows[head - heads.begin].attendBlock(packBlock(a_, layout_, head, key, keys, values), tile, partialOf(head, span));
+    }
+    if (layout_.spanCount == 1)
+      for (size_t head = heads.begin; head < heads.end; head++) rows[head - heads.begin].finish(partialOf(head, 0));
   }
+
+  // After all parts.
+  void mergeSpans() const {
+    if (layout_.spanCount == 1) return;
+    for (size_t head = 0; head < a_.kvHeadCount; head++) {
+      const Rows rows(a_, layout_, head, 0, layout_.rowCount);
+      for (size_t span = 1; span < layout_.spanCount; span++) rows.merge(partialOf(head, 0), span, partialOf(head, span));
+      rows.finish(partialOf(head, 0));
+    }
+  }
+
+ private:
+  Partial partialOf(size_t head, size_t span) const {
+    return Partial(layout_, layout_.rowCount, memory_ + (head * layout_.spanCount + span) * partialBytes_);
+  }
+
+  const Attention& a_;
+  Layout layout_;
+  size_t headGroups_;
+  size_t partialBytes_;
+  char* memory_ = nullptr;
+};
+
+void attendFewRows(std::vector<FewRows>& sequences, Workers& workers) {
+  size_t bytes = 0;
+  std::vector<std::pair<uint32_t, uint32_t>> parts;  // sequence, and which of its parts
+  for (uint32_t i = 0; i < sequences.size(); i++) {
+    bytes += sequences[i].bytes();
+    for (uint32_t part = 0; part < sequences[i].parts(); part++) parts.emplace_back(i, part);
+  }
+  char* memory = static_cast<char*>(scratch(1, bytes));
+  for (FewRows& sequence : sequences) {
+    sequence.takeMemory(memory);
+    memory += sequence.bytes();
+  }
+  workers.run(static_cast<uint32_t>(parts.size()), [&](uint32_t at, uint32_t) { sequences[parts[at].first].run(parts[at].second); });
+  for (const FewRows& sequence : sequences) sequence.mergeSpans();
 }
 
 // Many rows, as in a prompt: span after span is packed once for all rows, then blocks of rows go over it.
@@ -285,18 +324,27 @@ void attendManyRows(const Attention& a, const Layout& layout, Workers& workers) 
 
 }  // namespace
 
-void attend(const Attention& a, Workers& workers) {
-  if (a.queryCount == 0 || a.headCount == 0 || a.headWidth == 0) return;
-  const Layout layout(a);
-  if (layout.rowCount <= ROWS_MAX) attendFewRows(a, layout, workers);
-  else attendManyRows(a, layout, workers);
+void attend(const std::vector<Attention>& batch, Workers& workers) {
+  const size_t partsWanted = workers.lanes() == 1 ? 1 : (4 * workers.lanes() + batch.size() - 1) / std::max<size_t>(1, batch.size());
+  std::vector<FewRows> few;
+  for (const Attention& a : batch) {
+    if (a.queryCount == 0 || a.headCount == 0 || a.headWidth == 0) continue;
+    const Layout layout(a);
+    if (layout.rowCount <= ROWS_MAX) few.emplace_back(a, layout, partsWanted);
+    else attendManyRows(a, layout, workers);
+  }
+  if (!few.empty()) attendFewRows(few, workers);
 }
 
-double attendNs(const Attention& a) {
-  const double cached = static_cast<double>(a.keyCount * a.kvHeadCount * a.headWidth);
-  const double macs = 2.0 * static_cast<double>(a.queryCount * a.headCount * a.headWidth) * static_cast<double>(a.keyCount);
-  // Packing a cached element takes about half a nanosecond, once for keys and once for values.
-  return cached + macs / ULTRAMEM_PICK(matmulKernels).macsPerNs;
+double attendNs(const std::vector<Attention>& batch) {
+  double ns = 0;
+  for (const Attention& a : batch) {
+    const double cached = static_cast<double>(a.keyCount * a.kvHeadCount * a.headWidth);
+    const double macs = 2.0 * static_cast<double>(a.queryCount * a.headCount * a.headWidth) * static_cast<double>(a.keyCount);
+    // Packing a cached element takes about half a nanosecond, once for keys and once for values.
+    ns += cached + macs / ULTRAMEM_PICK(matmulKernels).macsPerNs;
+  }
+  return ns;
 }
 
 }  // namespace ultramem

@@ -1,12 +1,13 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "core/workers.h"
 
 namespace ultramem {
 
-// Causal attention of the last `queryCount` of `keyCount` positions; head h takes key head h / (headCount / kvHeadCount).
+// Causal attention of the last `queryCount` of one sequence's `keyCount` positions; head h takes key head h / (headCount / kvHeadCount).
 struct Attention {
   const float* query;   // [queryCount, headCount, headWidth]
   const float* keys;    // [keyCount, kvHeadCount, headWidth]
@@ -20,11 +21,11 @@ struct Attention {
   size_t headWidth;
 };
 
-// Softmax with a running maximum, in f32; sums of exponentials in f64. A query's result has the same bits alone and among others, on
+// The sequences of a batch, with as many heads. Softmax with a running maximum, in f32; sums of exponentials in f64. A query's result has the same bits alone and among others, on
 // any number of threads: keys are taken in fixed blocks, and fixed spans of blocks are merged in order.
-void attend(const Attention& attention, Workers& workers);
+void attend(const std::vector<Attention>& batch, Workers& workers);
 
 // Time on one thread, roughly.
-double attendNs(const Attention& attention);
+double attendNs(const std::vector<Attention>& batch);
 
 }  // namespace ultramem

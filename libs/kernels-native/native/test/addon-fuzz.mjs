@@ -121,7 +121,13 @@ function validCalls(addon, engine) {
     ['addInto', () => [engine, f32(40), f32(40)]],
     [
       'attend',
-      () => [engine, f32(2 * 4 * 6), f32(7 * 2 * 6), f32(7 * 2 * 6), 2, 7, 4, 2, 6, f32(4), f32(2 * 4 * 6)],
+      () => [
+        engine,
+        [f32(7 * 2 * 6), f32(7 * 2 * 6), f32(5 * 2 * 6), f32(3 * 2 * 6)],
+        f32(3 * 4 * 6),
+        Uint32Array.of(2, 7, 1, 3),
+        ...[4, 2, 6, f32(4), f32(3 * 4 * 6)],
+      ],
     ],
     ['createKeys', () => [heads, keyCount, width, rank]],
     ['fillKeys', () => [keys, 1, f32(3 * width)]],

@@ -170,12 +170,17 @@ void checkLargeMatmul(Random& random, Workers& workers) {
 
 struct Cache {
   size_t queryCount, keyCount, headCount, kvHeadCount, headWidth;
-  Exact<float> query, keys, values, slopes;
-  bool alibi;
+  Exact<float> query, keys, values;
+  const float* slopes;
+  Exact<float> out;
+
+  Attention attention() {
+    return {query.data(), keys.data(), values.data(), slopes, out.data(), queryCount, keyCount, headCount, kvHeadCount, headWidth};
+  }
 };
 
-// The last query of head 0 on, in double precision.
-void expectAttended(const Cache& c, const Exact<float>& out) {
+// In double precision.
+void expectAttended(const Cache& c) {
   for (size_t i = 0; i < c.queryCount; i++)
     for (size_t head = 0; head < c.headCount; head++) {
       const size_t position = c.keyCount - c.queryCount + i;
@@ -187,7 +192,7 @@ void expectAttended(const Cache& c, const Exact<float>& out) {
         for (size_t w = 0; w < c.headWidth; w++)
           dot += static_cast<double>(c.query[(i * c.headCount + head) * c.headWidth + w]) *
                  c.keys[(j * c.kvHeadCount + kvHead) * c.headWidth + w];
-        scores[j] = dot / std::sqrt(c.headWidth) - (c.alibi ? c.slopes[head] * static_cast<double>(position - j) : 0);
+        scores[j] = dot / std::sqrt(c.headWidth) - (c.slopes != nullptr ? c.slopes[head] * static_cast<double>(position - j) : 0);
         largest = std::max(largest, scores[j]);
       }
       double total = 0;
@@ -201,7 +206,7 @@ void expectAttended(const Cache& c, const Exact<float>& out) {
           magnitude += std::abs(term);
         }
         const size_t at = (i * c.headCount + head) * c.headWidth + w;
-        expectClose("attended", at, out[at], want, magnitude);
+        expectClose("attended", at, c.out[at], want, magnitude);
       }
     }
 }
@@ -210,38 +215,36 @@ void checkAttend(Random& random, Workers& workers) {
   const size_t kvHeads = random.between(1, 3);
   const size_t heads = kvHeads * random.between(1, 4);
   const size_t width = random.oneIn(4) ? random.between(1, 140) : random.between(1, 40);
-  const size_t keyCount = random.oneIn(8) ? random.between(250, 700) : random.between(1, 150);
-  const size_t queryCount = std::min(keyCount, random.oneIn(6) ? random.between(1, 300) : random.between(0, 12));
-  const size_t cached = keyCount * kvHeads * width;
-  Cache c{queryCount,
-          keyCount,
-          heads,
-          kvHeads,
-          width,
-          normals(random, queryCount * heads * width),
-          normals(random, cached),
-          normals(random, cached),
-          normals(random, heads),
-          random.oneIn(3)};
-  for (size_t head = 0; head < heads; head++) c.slopes[head] = std::abs(c.slopes[head]);
-  Exact<float> out(c.query.size());
-  const Attention attention{c.query.data(), c.keys.data(), c.values.data(), c.alibi ? c.slopes.data() : nullptr, out.data(),
-                            queryCount,     keyCount,      heads,           kvHeads,                           width};
-  attend(attention, workers);
-  expectAttended(c, out);
-  if (queryCount == 0) return;
+  Exact<float> slopes = normals(random, heads);
+  for (size_t head = 0; head < heads; head++) slopes[head] = std::abs(slopes[head]);
+  const bool alibi = random.oneIn(3);
+  std::vector<Cache> caches;
+  for (size_t i = random.oneIn(3) ? random.below(6) : 1; i > 0; i--) {
+    const size_t keyCount = random.oneIn(8) ? random.between(250, 700) : random.between(1, 150);
+    const size_t queryCount = std::min(keyCount, random.oneIn(6) ? random.between(1, 300) : random.between(0, 12));
+    const size_t cached = keyCount * kvHeads * width;
+    const size_t floats = queryCount * heads * width;
+    caches.push_back({queryCount, keyCount, heads, kvHeads, width, normals(random, floats), normals(random, cached), normals(random, cached),
+                      alibi ? slopes.data() : nullptr, Exact<float>(floats)});
+  }
+  std::vector<Attention> batch;
+  for (Cache& cache : caches) batch.push_back(cache.attention());
+  attend(batch, workers);
+  for (const Cache& cache : caches) expectAttended(cache);
+  if (caches.empty() || caches[0].queryCount == 0) return;
   // One query alone sees a cache that ends with it.
-  const size_t one = random.below(queryCount);
+  Cache& c = caches[0];
+  const size_t one = random.below(c.queryCount);
   const size_t rowFloats = heads * width;
   Exact<float> single(rowFloats);
-  Attention alone = attention;
+  Attention alone = c.attention();
   alone.query += one * rowFloats;
   alone.out = single.data();
   alone.queryCount = 1;
-  alone.keyCount = keyCount - queryCount + one + 1;
+  alone.keyCount = c.keyCount - c.queryCount + one + 1;
   Workers sequential(1);
-  attend(alone, sequential);
-  for (size_t i = 0; i < rowFloats; i++) expectSameBits("query alone", i, single[i], out[one * rowFloats + i]);
+  attend({alone}, sequential);
+  for (size_t i = 0; i < rowFloats; i++) expectSameBits("query alone", i, single[i], c.out[one * rowFloats + i]);
 }
 
 void checkActivation(Random& random, Workers& workers) {

@@ -1,3 +1,4 @@
+import { attendAlone, type SequenceAttention } from '../attend-each.ts';
 import type { AttendRequest } from '../kernels.ts';
 import { type ConformanceCase, expectAssertion, expectClose, expectSame } from './checks.ts';
 import { inside, normals } from './inputs.ts';
@@ -88,46 +89,79 @@ const ATTEND_SIZES: AttendSize[] = [
   },
 ];
 
+const BATCH_HEADS = { what: '', headCount: 6, kvHeadCount: 2, headWidth: 20, alibi: false };
+
 export function attendCases(): ConformanceCase[] {
   return [
     ...ATTEND_SIZES.map(
       (size): ConformanceCase => ({
         name: `attend: ${size.what}, ${size.headCount} heads over ${size.kvHeadCount}`,
         run: async (kernels) => {
-          const request = attendRequest(size);
-          const got = await kernels.attend({
-            ...request,
-            query: inside(request.query),
-            keys: inside(request.keys),
-            values: inside(request.values),
-          });
-          expectClose('the output', got, naiveAttend(request));
+          const sequence = sequenceOf(size);
+          const { query, keys, values } = sequence;
+          const views = { query: inside(query), keys: inside(keys), values: inside(values) };
+          const got = await kernels.attend(attendAlone({ ...sequence, ...views }));
+          expectClose('the output', got, naiveAttend(sequence));
         },
       }),
     ),
     {
       name: 'attend: a query has the same bits alone and with the whole prompt',
       run: async (kernels) => {
-        const request = attendRequest({ ...ATTEND_SIZES[5], queryCount: 12 });
-        const together = await kernels.attend(request);
-        const width = request.headCount * request.headWidth;
-        for (let i = 0; i < request.queryCount; i++)
+        const sequence = sequenceOf({ ...ATTEND_SIZES[5], queryCount: 12 });
+        const together = await kernels.attend(attendAlone(sequence));
+        const width = sequence.headCount * sequence.headWidth;
+        for (let i = 0; i < sequence.queryCount; i++) {
+          const query = sequence.query.slice(i * width, (i + 1) * width);
+          const one = attendAlone({ ...sequence, query, queryCount: 1, keyCount: i + 1 });
           expectSame(
             `query ${i} alone`,
-            await kernels.attend({
-              ...request,
-              query: request.query.slice(i * width, (i + 1) * width),
-              queryCount: 1,
-              keyCount: i + 1,
-            }),
+            await kernels.attend(one),
             together.slice(i * width, (i + 1) * width),
           );
+        }
+      },
+    },
+    {
+      name: 'attend: a ragged batch, its sequences as each alone',
+      run: async (kernels) => {
+        const counts = [
+          [1, 30],
+          [9, 9],
+          [0, 4],
+          [150, 200],
+          [3, 700],
+          [1, 1],
+        ];
+        const sequences = counts.map(([queryCount, keyCount], i) => ({
+          ...sequenceOf({ ...BATCH_HEADS, queryCount, keyCount, capacity: keyCount + i }),
+          alibiSlopes: null,
+        }));
+        const { headCount, kvHeadCount, headWidth } = BATCH_HEADS;
+        const batch: AttendRequest = {
+          ...{ headCount, kvHeadCount, headWidth, alibiSlopes: null },
+          query: Float32Array.from(sequences.flatMap(({ query }) => [...query])),
+          sequences,
+        };
+        const together = await kernels.attend(batch);
+        let at = 0;
+        for (const [i, sequence] of sequences.entries()) {
+          const part = together.slice(at, at + sequence.query.length);
+          expectClose(`sequence ${i}`, part, naiveAttend(sequence));
+          expectSame(`sequence ${i} alone`, await kernels.attend(attendAlone(sequence)), part);
+          at += part.length;
+        }
+        expectSame(
+          'nothing',
+          await kernels.attend({ ...batch, query: new Float32Array(0), sequences: [] }),
+          [],
+        );
       },
     },
     {
       name: 'attend: scores far apart neither overflow nor vanish',
       run: async (kernels) => {
-        const request: AttendRequest = {
+        const sequence: SequenceAttention = {
           ...{ queryCount: 1, keyCount: 3, headCount: 1, kvHeadCount: 1, headWidth: 1, alibiSlopes: null },
           query: Float32Array.of(1000),
           keys: Float32Array.of(-1, 1, 0.999),
@@ -135,7 +169,7 @@ export function attendCases(): ConformanceCase[] {
         };
         const rest = Math.exp(1000 * (Math.fround(0.999) - 1));
         const want = (1 + 2 * rest) / (1 + rest);
-        expectClose('the output', await kernels.attend(request), {
+        expectClose('the output', await kernels.attend(attendAlone(sequence)), {
           value: Float64Array.of(want),
           magnitude: Float64Array.of(want),
         });
@@ -144,17 +178,23 @@ export function attendCases(): ConformanceCase[] {
     {
       name: 'attend: a cache that is too short, or heads in unequal groups, is an assertion',
       run: async (kernels) => {
-        const request = attendRequest(ATTEND_SIZES[1]);
-        await expectAssertion(() => kernels.attend({ ...request, keyCount: request.keyCount + 1 }));
-        await expectAssertion(() => kernels.attend({ ...request, keyCount: request.queryCount - 1 }));
-        await expectAssertion(() => kernels.attend({ ...request, values: request.values.slice(1) }));
-        await expectAssertion(() => kernels.attend({ ...request, kvHeadCount: 3 }));
+        const sequence = sequenceOf(ATTEND_SIZES[1]);
+        const { keyCount, queryCount, values } = sequence;
+        const wrong = [
+          { keyCount: keyCount + 1 },
+          { keyCount: queryCount - 1 },
+          { values: values.slice(1) },
+          { kvHeadCount: 3 },
+          { queryCount: queryCount - 1 },
+        ];
+        for (const change of wrong)
+          await expectAssertion(() => kernels.attend(attendAlone({ ...sequence, ...change })));
       },
     },
   ];
 }
 
-function attendRequest(size: AttendSize): AttendRequest {
+function sequenceOf(size: AttendSize): SequenceAttention {
   const { what: _, capacity, alibi, ...counts } = size;
   const cached = capacity * size.kvHeadCount * size.headWidth;
   return {

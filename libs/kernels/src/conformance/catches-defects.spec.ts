@@ -52,7 +52,13 @@ const DEFECTS: [string, string, Partial<Kernels>][] = [
   [
     'positions counted from the first query',
     'attend: several new tokens',
-    { attend: (request) => good.attend({ ...request, keyCount: request.queryCount }) },
+    {
+      attend: ({ sequences, ...rest }) =>
+        good.attend({
+          ...rest,
+          sequences: sequences.map((sequence) => ({ ...sequence, keyCount: sequence.queryCount })),
+        }),
+    },
   ],
   [
     "every layer's window at the first row",

@@ -1,4 +1,4 @@
-import type { AttendRequest } from '../kernels.ts';
+import type { SequenceAttention } from '../attend-each.ts';
 import type { Truth } from './checks.ts';
 
 /** `x weightᵀ + bias`, straight from the definition. */
@@ -20,7 +20,7 @@ export function naiveMatmul(
 }
 
 /** SEMANTICS 2.2 step 5: the whole score row, a softmax without tricks, the weighted sum. */
-export function naiveAttend(request: AttendRequest): Truth {
+export function naiveAttend(request: SequenceAttention): Truth {
   const { queryCount, keyCount, headCount, kvHeadCount, headWidth } = request;
   const truth = emptyTruth(queryCount * headCount * headWidth);
   for (let i = 0; i < queryCount; i++)

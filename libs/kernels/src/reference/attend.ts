@@ -1,5 +1,4 @@
-import { assertAttend } from '../check-requests.ts';
-import type { AttendRequest } from '../kernels.ts';
+import type { SequenceAttention } from '../attend-each.ts';
 import { dot } from './multiply-rows.ts';
 import type { Turns } from './turns.ts';
 
@@ -7,10 +6,9 @@ import type { Turns } from './turns.ts';
  * Causal softmax attention (SEMANTICS 2.2 step 5), `[queryCount, headCount, headWidth]`. f64 inside; each query is
  * computed alone, so results do not depend on how many tokens a step has.
  */
-export async function attend(turns: Turns, request: AttendRequest): Promise<Float32Array> {
+export async function attend(turns: Turns, request: SequenceAttention): Promise<Float32Array> {
   const { query, keys, values, queryCount, keyCount, headCount, kvHeadCount, headWidth, alibiSlopes } =
     request;
-  assertAttend(request);
   const result = new Float32Array(query.length);
   const weights = new Float64Array(keyCount);
   const sums = new Float64Array(headWidth);

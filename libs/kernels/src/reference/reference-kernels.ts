@@ -1,5 +1,6 @@
 import { addressValues } from '@ultramem/ultramem';
 import { activate } from '../activation.ts';
+import { attendEach } from '../attend-each.ts';
 import type { Kernels } from '../kernels.ts';
 import { addInto } from './add-into.ts';
 import { attend } from './attend.ts';
@@ -32,7 +33,7 @@ export function createReferenceKernels(breathe: (() => Promise<void>) | null = n
     activate: async (kind, x, width) => activate(kind, x, width),
     normalise: async (norm, x, width) => normalise(norm, x, width),
     addInto: async (sum, addend) => addInto(sum, addend),
-    attend: (request) => attend(turns, request),
+    attend: (request) => attendEach(request, (sequence) => attend(turns, sequence)),
     scoreKeys: (keys, request) => scoreKeys(turns, keys, request),
     selectGrid: async (request) => selectGrid(request),
     select: async (keys, request) =>
