@@ -1,5 +1,10 @@
 #include "core/workers.h"
 
+#if defined(__linux__)
+#include <pthread.h>
+#include <sched.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -59,6 +64,7 @@ void Workers::run(uint32_t parts, const std::function<void(uint32_t, uint32_t)>&
   parts_ = parts;
   next_.store(0, std::memory_order_relaxed);
   failed_.store(false, std::memory_order_relaxed);
+  keepHelpersOffThisCore();
   gate_.fetch_or(OPEN);
   calls_.fetch_add(1);
   calls_.notify_all();
@@ -68,6 +74,21 @@ void Workers::run(uint32_t parts, const std::function<void(uint32_t, uint32_t)>&
   if (!spinUntil([this] { return gate_.load() == 0; }, SPIN))
     for (uint32_t inside = gate_.load(); inside != 0; inside = gate_.load()) gate_.wait(inside);
   if (failed_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+// A helper may be woken before the thread that handed the work over has gone to sleep. Linux then sees no idle core, queues the helper
+// behind the caller, who waits for it at the end, and leaves it there for milliseconds: on two cores a third of the calls had no help.
+void Workers::keepHelpersOffThisCore() {
+#if defined(__linux__)
+  const int core = sched_getcpu();
+  if (core < 0 || core >= CPU_SETSIZE || core == callerCore_) return;
+  callerCore_ = core;
+  cpu_set_t others;
+  if (sched_getaffinity(0, sizeof others, &others) != 0) return;
+  CPU_CLR(core, &others);
+  if (CPU_COUNT(&others) == 0) return;
+  for (std::thread& thread : threads_) pthread_setaffinity_np(thread.native_handle(), sizeof others, &others);
+#endif
 }
 
 void Workers::takeParts(uint32_t lane) {

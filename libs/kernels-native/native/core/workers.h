@@ -30,11 +30,13 @@ class Workers {
   void run(uint32_t parts, const std::function<void(uint32_t part, uint32_t lane)>& work);
 
  private:
+  void keepHelpersOffThisCore();
   void takeParts(uint32_t lane);
   void serve(uint32_t lane);
 
   const uint32_t lanes_;
   std::vector<std::thread> threads_;
+  int callerCore_ = -1;  // the one that helpers were last kept off
 
   // Written by the caller while the gate is shut, read by helpers while it is open.
   const std::function<void(uint32_t, uint32_t)>* work_ = nullptr;
