@@ -15,6 +15,8 @@ namespace {
 constexpr size_t BLOCK_TOKENS_MAX = 256;
 constexpr size_t BLOCK_TOKENS_MIN = 64;
 constexpr size_t BLOCK_SURVIVORS_MAX = size_t{1} << 19;
+// One alone makes the faster thread wait for the slower; more share too little.
+constexpr size_t BLOCKS_A_LANE = 2;
 
 // Blocks of the calling thread's computations, one for each lane. They keep their memory.
 std::vector<std::unique_ptr<SelectBlock>>& blocksFor(size_t count) {
@@ -29,7 +31,7 @@ using Step = std::function<void(SelectBlock& block)>;
 void forBlocks(const KeyTable& keys, const PackedKeys& packed, const ScoreTask& task, Workers& workers, const Step& step) {
   const size_t headCount = keys.shape().headCount;
   if (task.tokenCount == 0) return;
-  const size_t perHead = (workers.lanes() + headCount - 1) / headCount;
+  const size_t perHead = (BLOCKS_A_LANE * workers.lanes() + headCount - 1) / headCount;
   const size_t most = std::clamp(BLOCK_SURVIVORS_MAX / keys.shape().keyCount, BLOCK_TOKENS_MIN, BLOCK_TOKENS_MAX);
   const size_t blockTokens = std::clamp<size_t>((task.tokenCount + perHead - 1) / perHead, 1, most);
   const size_t blocks = (task.tokenCount + blockTokens - 1) / blockTokens;
