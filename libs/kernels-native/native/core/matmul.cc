@@ -13,7 +13,7 @@
 namespace ultramem {
 namespace {
 
-// Sizes that the caches suggest. A chunk of x with DEPTH columns stays in a core's second level cache while panels of as many go by; so
+// Sizes that the caches suggest. A chunk of x with DEPTH numbers a row stays in a core's second level cache while panels of as many go by; so
 // does a piece of a panel while all tiles of the chunk go over it, beside the next one, which is fetched meanwhile. A group of panels
 // stays in the last level while all chunks go over the group.
 constexpr size_t DEPTH = 4 * SUM_BLOCK;
@@ -50,9 +50,10 @@ struct Product {
     const uint32_t height = tiles.height(fromTile);
     const size_t together = kernels.panelsAtOnce(height);
     // One row fetches nothing, and pieces would only interrupt it.
-    const size_t pieceColumns = height == 1 ? DEPTH : std::clamp(PIECE_BYTES / columnBytes(), SUM_BLOCK, DEPTH);
-    for (size_t begin = 0; begin == 0 || begin < columns; begin += DEPTH) {
-      const size_t end = std::min(columns, begin + DEPTH);
+    const size_t depth = DEPTH * (inputs == Inputs::pairs ? 2 : 1);
+    const size_t pieceColumns = height == 1 ? depth : std::clamp(PIECE_BYTES / columnBytes(), SUM_BLOCK, depth);
+    for (size_t begin = 0; begin == 0 || begin < columns; begin += depth) {
+      const size_t end = std::min(columns, begin + depth);
       for (size_t panel = fromPanel; panel < toPanel; panel += together) {
         const size_t panels = std::min(together, toPanel - panel);
         for (size_t column = begin; column == begin || column < end; column += pieceColumns) {

@@ -135,6 +135,10 @@ void multiply(uint32_t dtype, [[maybe_unused]] Inputs inputs, uint32_t height, u
 }
 
 void packRows(const float* x, size_t columns, uint32_t height, float* packed) {
+  if (height == 1) {
+    __builtin_memcpy(packed, x, columns * sizeof(float));
+    return;
+  }
   for (uint32_t row = 0; row < height; row += WIDTH) {
     const size_t rows = height - row < WIDTH ? height - row : WIDTH;
     transpose(x + row * columns, columns, rows, columns, packed + row, height, rows);
