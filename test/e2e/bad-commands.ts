@@ -74,6 +74,16 @@ export const REFUSED: readonly { what: string; code: string; args: readonly stri
     code: 'USAGE',
     args: [...START, '--workers', '1', '--activations', 'bf16'],
   },
+  {
+    what: 'a backend for a cluster',
+    code: 'USAGE',
+    args: ['generate', '--prompt', 'A', '--backend', 'reference'],
+  },
+  {
+    what: 'activations for a cluster',
+    code: 'USAGE',
+    args: ['lookup', '--prompt', 'A', '--activations', 'bf16'],
+  },
   { what: 'an unknown backend', code: 'USAGE', args: [...START, '--workers', '1', '--backend', 'abacus'] },
   {
     what: 'a size without a number',

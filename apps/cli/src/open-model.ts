@@ -1,6 +1,7 @@
-import { type BackendOptions, openBackend } from '@ultramem/backends';
+import { openBackend } from '@ultramem/backends';
 import { type Checkpoint, type CheckpointDirectory, openCheckpoint } from '@ultramem/checkpoint';
 import { fileDirectory } from '@ultramem/checkpoint-file';
+import { log } from '@ultramem/command-line';
 import { systemClock } from '@ultramem/environment-system';
 import {
   checkActivations,
@@ -10,6 +11,7 @@ import {
   type Model,
 } from '@ultramem/inference';
 import { loadTokenizer, type Tokenizer } from '@ultramem/tokenizer';
+import type { Arithmetic } from './arithmetic-options.ts';
 
 export interface OpenModel {
   checkpoint: Checkpoint;
@@ -17,16 +19,16 @@ export interface OpenModel {
   model: Model;
 }
 
-/** Which kernels compute, and how exactly. */
-export type Arithmetic = Pick<BackendOptions, 'backend' | 'activations'>;
-
 /** The whole model in this process: the one that every cluster is held against. */
 export async function openModel(
   path: string,
   arithmetic: Arithmetic = { backend: 'auto' },
   onProgress: (loaded: number, total: number) => void = () => {},
 ): Promise<OpenModel> {
-  const kernels = await openBackend(arithmetic);
+  const kernels = await openBackend({
+    ...arithmetic,
+    onFallback: (fallback) => log('backend-fallback', fallback),
+  });
   const directory = fileDirectory(path);
   const checkpoint = await openCheckpoint(directory, { parts: 'all' });
   checkActivations(checkpoint, arithmetic.activations ?? 'F32');

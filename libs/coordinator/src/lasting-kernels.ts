@@ -50,6 +50,7 @@ export function lastingKernels({ kernels: first, reopenKernels, clock, onEvent }
     matmul: (weight, ...rest) => run((kernels) => kernels.matmul(tableOf(weight), ...rest)),
     activate: (...all) => run((kernels) => kernels.activate(...all)),
     normalise: (...all) => run((kernels) => kernels.normalise(...all)),
+    rotate: (...all) => run((kernels) => kernels.rotate(...all)),
     addInto: (...all) => run((kernels) => kernels.addInto(...all)),
     attend: (request) => run((kernels) => kernels.attend(request)),
     scoreKeys: (keys, request) => run((kernels) => kernels.scoreKeys(tableOf(keys), request)),

@@ -2,7 +2,6 @@ import type { Kernels } from '@ultramem/kernels';
 import type { Batch } from './batch.ts';
 import { reserve } from './kv-cache.ts';
 import type { Block, DenseModel } from './load-model.ts';
-import { rotate } from './rope.ts';
 
 /**
  * Steps 2 to 5 of SEMANTICS 2.2 after the projection: clamp, split, norm and rotate, put keys and values into the
@@ -26,22 +25,8 @@ export async function attention(
     for (let i = 0; i < qkv.length; i++) qkv[i] = Math.min(clipQkv, Math.max(-clipQkv, qkv[i]));
 
   const rowWidth = dModel + 2 * kvWidth;
-  const query = await headVectors(
-    kernels,
-    model,
-    block.queryNorm,
-    batch,
-    split(qkv, rowWidth, 0, dModel),
-    nHeads,
-  );
-  const key = await headVectors(
-    kernels,
-    model,
-    block.keyNorm,
-    batch,
-    split(qkv, rowWidth, dModel, kvWidth),
-    nKvHeads,
-  );
+  const query = await headVectors(kernels, model, block.queryNorm, batch, split(qkv, rowWidth, 0, dModel));
+  const key = await headVectors(kernels, model, block.keyNorm, batch, split(qkv, rowWidth, dModel, kvWidth));
   const value = split(qkv, rowWidth, dModel + kvWidth, kvWidth);
 
   const sequences = batch.sequences.map(({ cache, firstRow, rowCount }) => {
@@ -69,13 +54,10 @@ async function headVectors(
   norm: Block['queryNorm'],
   batch: Batch,
   x: Float32Array,
-  headCount: number,
 ): Promise<Float32Array> {
   const headWidth = model.config.dModel / model.config.nHeads;
   const vectors = norm === null ? x : await kernels.normalise(norm, x, headWidth);
-  if (model.rope !== null)
-    for (let row = 0; row < batch.rowCount; row++)
-      rotate(model.rope, vectors, row * headCount * headWidth, batch.positions[row], headCount, headWidth);
+  if (model.rope !== null) await kernels.rotate(model.rope, vectors, batch.positions);
   return vectors;
 }
 

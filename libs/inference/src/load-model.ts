@@ -1,8 +1,8 @@
 import { type Checkpoint, readFloats } from '@ultramem/checkpoint';
-import type { Kernels, Norm, ValueTable } from '@ultramem/kernels';
+import type { Kernels, Norm, RopeTable, ValueTable } from '@ultramem/kernels';
 import { type ModelConfig, parseInsertions, writesByBlock } from '@ultramem/ultramem';
 import type { Linear } from './linear.ts';
-import { createRopeTable, type RopeTable } from './rope.ts';
+import { createRopeTable } from './rope.ts';
 
 /** Everything of the model but its memory layers. */
 export interface DenseModel {

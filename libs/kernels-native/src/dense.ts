@@ -6,6 +6,7 @@ import {
   type AttendRequest,
   assertAttend,
   assertProduct,
+  assertRotation,
   type Kernels,
   type Matrix,
 } from '@ultramem/kernels';
@@ -39,6 +40,14 @@ export interface DenseAddon {
     weight: Float32Array | null,
     bias: Float32Array | null,
     out: Float32Array,
+  ): Pending;
+  rotate(
+    engine: Engine,
+    x: Float32Array,
+    half: number,
+    cos: Float32Array,
+    sin: Float32Array,
+    positions: Uint32Array,
   ): Pending;
   addInto(engine: Engine, sum: Float32Array, addend: Float32Array): Pending;
   /** `cached`: keys and values of each sequence in turn; `counts`: its queries and keys. */
@@ -105,6 +114,12 @@ export function denseKernels(addon: Addon, engine: Engine) {
       const out = unwritten(Float32Array, x.length);
       await addon.normalise(engine, x, width, kind === 'layer', eps, weight, bias, out);
       return out;
+    },
+    rotate: async (rope, x, positions) => {
+      assertRotation(rope, x, positions);
+      const { headWidth, cos, sin } = rope;
+      const pending = addon.rotate(engine, x, headWidth / 2, cos, sin, positions);
+      if (pending !== undefined) await pending;
     },
     addInto: async (sum, addend) => {
       assert(sum.length === addend.length, 'what is added has the shape of the sum');

@@ -38,6 +38,7 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
     matmul: (weight, x, rowCount, bias) => matmul(binding, breathe, weight, x, rowCount, bias),
     activate: async (kind, x, width) => activate(binding, kind, x, width),
     normalise: reference.normalise,
+    rotate: reference.rotate,
     addInto: reference.addInto,
     attend: (request) => attendEach(request, (sequence) => attend(binding, breathe, sequence)),
     scoreKeys: (keys, request) => scoreKeys(binding, breathe, keys, request),

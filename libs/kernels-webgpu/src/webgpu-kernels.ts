@@ -63,6 +63,7 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
     matmul: (weight, x, rowCount, bias) => run(() => matmul(gpu, weight, x, rowCount, bias)),
     activate: (kind, x, width) => run(() => activate(gpu, kind, x, width)),
     normalise: host.normalise,
+    rotate: host.rotate,
     addInto: host.addInto,
     attend: (request) =>
       run(() =>

@@ -1,5 +1,5 @@
+import type { Activation } from './dense-requests.ts';
 import { gelu } from './gate-weights.ts';
-import type { Activation } from './kernels.ts';
 
 /**
  * The MLP's non-linearity (SEMANTICS 2.2 step 8). swiglu halves the width; the second half is the gate.

@@ -1,46 +1,16 @@
 import { assert, OperatingError } from '@ultramem/invariant';
 import { type Range, rangeLength, type Selection, SIDES } from '@ultramem/ultramem';
 import type {
-  AttendRequest,
   DotRequest,
   EntryList,
   GridRequest,
   KeyTable,
-  Matrix,
   PoolRequest,
   ScoreRequest,
   ValueTable,
 } from './kernels.ts';
 
 // What every backend demands of a request before it touches memory. Sizes that do not fit are assertions, numbers out of range errors.
-
-export function assertProduct(
-  { rows, columns }: Pick<Matrix, 'rows' | 'columns'>,
-  x: Float32Array,
-  rowCount: number,
-  bias: Float32Array | null,
-): void {
-  assert(x.length === rowCount * columns, 'x has one row of the weight columns per batch row');
-  assert(bias === null || bias.length === rows, 'a bias has one entry per weight row');
-}
-
-export function assertAttend(request: AttendRequest): void {
-  const { query, sequences, headCount, kvHeadCount, headWidth, alibiSlopes } = request;
-  let queryCount = 0;
-  for (const { keys, values, keyCount, ...sequence } of sequences) {
-    const cached = keyCount * kvHeadCount * headWidth;
-    assert(keys.length >= cached, 'the cache holds the keys of every position');
-    assert(values.length >= cached, 'the cache holds the values of every position');
-    assert(sequence.queryCount <= keyCount, 'the new tokens are in the cache');
-    queryCount += sequence.queryCount;
-  }
-  assert(
-    query.length === queryCount * headCount * headWidth,
-    'the query is [queries of all sequences, headCount, headWidth]',
-  );
-  assert(headCount % kvHeadCount === 0, 'query heads share key heads in equal groups');
-  assert(alibiSlopes === null || alibiSlopes.length === headCount, 'alibi has one slope per head');
-}
 
 export function assertScores(
   { headCount, width, rank }: Pick<KeyTable, 'headCount' | 'width' | 'rank'>,

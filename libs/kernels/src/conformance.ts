@@ -1,15 +1,16 @@
 import { activationCases } from './conformance/activation-cases.ts';
 import { addressCases } from './conformance/address-cases.ts';
-import { attendCases } from './conformance/attend-cases.ts';
+import { attendBatchCases, attendCases } from './conformance/attend-cases.ts';
 import type { ConformanceCase } from './conformance/checks.ts';
 import { dotCases } from './conformance/dot-cases.ts';
 import { gridCases } from './conformance/grid-cases.ts';
-import { matmulCases } from './conformance/matmul-cases.ts';
+import { matmulCases, roundedMatmulCases } from './conformance/matmul-cases.ts';
 import { mergeCases } from './conformance/merge-cases.ts';
 import { normaliseCases } from './conformance/normalise-cases.ts';
 import { packCases } from './conformance/pack-cases.ts';
 import { poolCases } from './conformance/pool-cases.ts';
 import { poolRefusalCases, poolRuleCases } from './conformance/pool-rule-cases.ts';
+import { rotateCases } from './conformance/rotate-cases.ts';
 import { scoreCases, scoreRefusalCases, scoreRuleCases } from './conformance/score-cases.ts';
 import { selectCases } from './conformance/select-cases.ts';
 
@@ -22,9 +23,12 @@ export type { ConformanceCase } from './conformance/checks.ts';
 export function kernelConformance(): ConformanceCase[] {
   return [
     ...matmulCases(),
+    ...roundedMatmulCases(),
     ...activationCases(),
     ...normaliseCases(),
+    ...rotateCases(),
     ...attendCases(),
+    ...attendBatchCases(),
     ...scoreCases(),
     ...scoreRuleCases(),
     ...scoreRefusalCases(),

@@ -1,13 +1,12 @@
 export { silu } from './activation.ts';
 export { activationsFor, withBf16Activations } from './activation-dtype.ts';
 export { attendAlone, attendEach, type SequenceAttention } from './attend-each.ts';
+export { assertAttend, assertProduct, assertRotation } from './check-dense.ts';
 export {
-  assertAttend,
   assertCores,
   assertDots,
   assertGrid,
   assertPool,
-  assertProduct,
   assertScores,
   emptySelection,
   localRows,
@@ -15,12 +14,10 @@ export {
   tokenOfEntry,
 } from './check-requests.ts';
 export { coreEdges } from './core-edges.ts';
+export type { Activation, ActivationDType, AttendRequest, RopeTable } from './dense-requests.ts';
 export { erf, gateWeights, gelu } from './gate-weights.ts';
 export type {
-  Activation,
-  ActivationDType,
   AddressRequest,
-  AttendRequest,
   DotRequest,
   GridRequest,
   Kernels,

@@ -8,6 +8,7 @@ import type {
   ShuffleIndex,
   ValueAddresses,
 } from '@ultramem/ultramem';
+import type { Activation, ActivationDType, AttendRequest, RopeTable } from './dense-requests.ts';
 import type { PackedEncoding } from './packed-vectors.ts';
 import type { PooledPart, PooledSize } from './pooled-part.ts';
 
@@ -46,6 +47,8 @@ export interface Kernels {
    * @returns `[rows, width]`; `x` stays as it is
    */
   normalise(norm: Norm, x: Float32Array, width: number): Promise<Float32Array>;
+  /** Every head of `x [positions, heads, headWidth]` in place to its row's position (SEMANTICS 2.2 step 4), each number rounded to f32 once. */
+  rotate(rope: RopeTable, x: Float32Array, positions: Uint32Array): Promise<void>;
   /** `sum += addend`, element by element, each sum rounded to f32: what the residual stream takes up. */
   addInto(sum: Float32Array, addend: Float32Array): Promise<void>;
   /**
@@ -97,10 +100,6 @@ export interface Kernels {
   close(): Promise<void>;
 }
 
-export type Activation = 'swiglu' | 'gelu' | 'relu';
-/** F32 is exact. BF16 is what PyTorch multiplies in bf16 models, at up to twice the rate where the processor multiplies pairs of bf16. */
-export type ActivationDType = 'F32' | 'BF16';
-
 interface Loaded {
   /** Bytes this handle keeps in memory, on the host or a device. */
   readonly residentBytes: number;
@@ -134,28 +133,6 @@ export interface Norm {
   readonly eps: number;
   readonly weight: Float32Array | null;
   readonly bias: Float32Array | null;
-}
-
-export interface AttendRequest extends AttentionHeads {
-  query: Float32Array; // [queries of all sequences in turn, headCount, headWidth], rotated
-  sequences: readonly CachedSequence[];
-}
-
-export interface AttentionHeads {
-  headCount: number;
-  /** Each key head serves as many neighbouring query heads. */
-  kvHeadCount: number;
-  headWidth: number;
-  /** Slope per head of -|i - j| added to the scores, or null without alibi. */
-  alibiSlopes: Float32Array | null;
-}
-
-export interface CachedSequence {
-  keys: Float32Array; // [at least keyCount, kvHeadCount, headWidth], rotated
-  values: Float32Array; // the same shape
-  queryCount: number;
-  /** Keys in the cache, the new tokens' included: query i stands at position keyCount - queryCount + i. */
-  keyCount: number;
 }
 
 export interface ScoreRequest {

@@ -1,18 +1,20 @@
-import { ACTIVATIONS_HELP, BACKEND_HELP, parseActivations, parseBackend } from '@ultramem/backends';
 import { number, wholeNumber } from '@ultramem/command-line';
 import { randomSeed } from '@ultramem/environment-system';
 import { generate, hiddenFraction, parseSampling, type Sampling } from '@ultramem/inference';
 import { OperatingError } from '@ultramem/invariant';
 import { Command, Option } from 'commander';
+import {
+  type Arithmetic,
+  type ArithmeticFlags,
+  arithmeticOptions,
+  parseArithmetic,
+} from '../arithmetic-options.ts';
 import { coordinatorOption, tokenFileOption, withClient } from '../coordinator-option.ts';
-import { type Arithmetic, openModel } from '../open-model.ts';
+import { openModel } from '../open-model.ts';
 
-interface GenerateFlags {
+interface GenerateFlags extends ArithmeticFlags {
   coordinator?: string;
   tokenFile?: string;
-  model?: string;
-  backend: string;
-  activations: string;
   prompt: string;
   maxTokens: string;
   temperature: string;
@@ -42,13 +44,11 @@ interface GenerateFacts {
 
 /** `ultramem generate`: text from a running cluster, or with `--model` from this process alone. */
 export function generateCommand(): Command {
-  return new Command('generate')
+  const command = new Command('generate')
     .description('Continue a prompt: with a running cluster, or with --model in this process alone.')
     .addOption(coordinatorOption().conflicts('model'))
     .addOption(tokenFileOption())
     .option('--model <dir>', 'run this model here, without a cluster')
-    .option('--backend <name>', `with --model, ${BACKEND_HELP}`, 'auto')
-    .option('--activations <dtype>', `with --model, ${ACTIVATIONS_HELP}`, 'f32')
     .requiredOption('--prompt <text>', 'what to continue')
     .option('--max-tokens <count>', 'new tokens at most', '64')
     .option('--temperature <number>', '0 takes the best token', '0')
@@ -63,10 +63,7 @@ export function generateCommand(): Command {
     )
     .action(async (flags: GenerateFlags) => {
       const text = createTextWriter(flags);
-      const arithmetic = {
-        backend: parseBackend(flags.backend),
-        activations: parseActivations(flags.activations),
-      };
+      const arithmetic = parseArithmetic(flags, command);
       const call: GenerateCall = {
         prompt: flags.prompt,
         maxTokens: wholeNumber('--max-tokens', 1, 1e6)(flags.maxTokens),
@@ -97,6 +94,8 @@ export function generateCommand(): Command {
           `${facts.tokenIds.length} tokens, ${tokensPerSecond.toFixed(1)} tokens/s, ${(100 * facts.hiddenFraction).toFixed(0)} % of lookup time hidden, seed ${call.seed}\n`,
         );
     });
+  for (const option of arithmeticOptions()) command.addOption(option);
+  return command;
 }
 
 /** Writes the prompt in front of the first piece and ends the line, so that a failure stands on one of its own whenever it comes. */

@@ -1,9 +1,14 @@
-import { BACKEND_HELP, type Backend, parseBackend } from '@ultramem/backends';
 import { wholeNumber } from '@ultramem/command-line';
 import { explainLookup, type LookupAnswer, type LookupRequest } from '@ultramem/inference';
 import { formatBytes } from '@ultramem/planner';
 import type { MessageOfKind } from '@ultramem/protocol';
 import { Command } from 'commander';
+import {
+  type Arithmetic,
+  type ArithmeticFlags,
+  arithmeticOptions,
+  parseArithmetic,
+} from '../arithmetic-options.ts';
 import { coordinatorOption, tokenFileOption, withClient } from '../coordinator-option.ts';
 import { openModel } from '../open-model.ts';
 import { printTable } from '../print-table.ts';
@@ -13,11 +18,9 @@ type Explanation = Omit<MessageOfKind<'explanation'>, 'id' | 'kind'>;
 /** Winners and candidates shown of each head; `--json` has all. */
 const SHOWN = 8;
 
-interface LookupFlags {
+interface LookupFlags extends ArithmeticFlags {
   coordinator?: string;
   tokenFile?: string;
-  model?: string;
-  backend: string;
   prompt: string;
   position?: string;
   layer?: string;
@@ -26,31 +29,33 @@ interface LookupFlags {
 
 /** `ultramem lookup`: one token's retrieval explained, by a running cluster or with `--model` in this process. */
 export function lookupCommand(): Command {
-  return new Command('lookup')
+  const command = new Command('lookup')
     .description(
       "Explain one token's memory lookup: candidates, winners with scores, slots, owners, bytes, time per phase.",
     )
     .addOption(coordinatorOption().conflicts('model'))
     .addOption(tokenFileOption())
     .option('--model <dir>', 'look it up here, without a cluster')
-    .option('--backend <name>', `with --model, ${BACKEND_HELP}`, 'auto')
     .requiredOption('--prompt <text>', 'text that ends in the token, or holds it')
     .option('--position <number>', 'which token of the text, from 0 (default: the last)')
     .option('--layer <number>', 'which memory layer, from 0 (default: the first)')
     .option('--json', 'print everything as JSON')
     .addHelpText('after', '\nExample:\n  ultramem lookup --prompt "To be, or not to be" --layer 1')
     .action(async (flags: LookupFlags) => {
+      const arithmetic = parseArithmetic(flags, command);
       const position = flags.position === undefined ? null : wholeNumber('--position', 0)(flags.position);
       const layer = flags.layer === undefined ? null : wholeNumber('--layer', 0)(flags.layer);
       const asked = { text: flags.prompt, position, layer };
       const explanation =
         flags.model === undefined
           ? await explainThere(flags, asked)
-          : await explainHere(flags.model, parseBackend(flags.backend), asked);
+          : await explainHere(flags.model, arithmetic, asked);
       process.stdout.write(
         `${flags.json ? JSON.stringify(explanation) : describeExplanation(explanation)}\n`,
       );
     });
+  for (const option of arithmeticOptions()) command.addOption(option);
+  return command;
 }
 
 interface Asked {
@@ -67,10 +72,10 @@ async function explainThere(flags: LookupFlags, asked: Asked): Promise<Explanati
 /** The same from this process alone: one shard that nobody has to be asked for. */
 async function explainHere(
   path: string,
-  backend: Backend | 'auto',
+  arithmetic: Arithmetic,
   { text, position, layer }: Asked,
 ): Promise<Explanation> {
-  const { model, tokenizer, checkpoint } = await openModel(path, { backend });
+  const { model, tokenizer, checkpoint } = await openModel(path, arithmetic);
   let lookupMs = 0;
   const timed = async (request: LookupRequest): Promise<LookupAnswer> => {
     const startMs = performance.now();

@@ -4,7 +4,8 @@ import type { Client } from '@ultramem/client';
 import { startProgress } from '@ultramem/command-line';
 import { evaluate, generate, parseSampling } from '@ultramem/inference';
 import { OperatingError } from '@ultramem/invariant';
-import { type Arithmetic, type OpenModel, openModel } from '../open-model.ts';
+import type { Arithmetic } from '../arithmetic-options.ts';
+import { type OpenModel, openModel } from '../open-model.ts';
 import { startLiveView } from './live-view.ts';
 
 /** What a model directory may hold beside the model: recorded greedy continuations, and text to measure the loss on. */

@@ -4,6 +4,7 @@
 #include "core/attend.h"
 #include "core/matmul.h"
 #include "core/normalise.h"
+#include "core/rotate.h"
 
 namespace ultramem {
 namespace {
@@ -111,6 +112,24 @@ napi_value addIntoOf(Arguments& arguments) {
                       [=](Workers& workers) { addInto(sum.data(), addend.data(), sum.size(), workers); });
 }
 
+// rotate(engine, x [rows, heads, 2 half], half, cos [positions, half], sin [positions, half], positions [rows])
+napi_value rotateOf(Arguments& arguments) {
+  const auto engine = arguments.handle<Engine>(0);
+  const auto x = arguments.array<float>(1);
+  const uint64_t half = arguments.whole(2);
+  const auto cos = arguments.array<float>(3);
+  const auto sin = arguments.array<float>(4);
+  const auto positions = arguments.array<uint32_t>(5);
+  const size_t rows = positions.size();
+  const size_t heads = rows == 0 || half == 0 ? 0 : x.size() / rows / 2 / half;
+  require(x.size() == sizeProduct({rows, heads, 2, half}), "x is [rows, heads, 2 half]");
+  require(cos.size() == sin.size(), "every cosine has its sine");
+  for (const uint32_t position : positions)
+    require(sizeProduct({position + uint64_t{1}, half}) <= cos.size(), "the table holds every position");
+  const Rotation task{x.data(), rows, heads, half, cos.data(), sin.data(), positions.data()};
+  return engine->call(arguments, rotateNs(task), [=](Workers& workers) { rotate(task, workers); });
+}
+
 // attend(engine, keys and values of each sequence in turn, query, its queries and keys of each, headCount, kvHeadCount, headWidth,
 // alibiSlopes or null, out)
 napi_value attendOf(Arguments& arguments) {
@@ -159,6 +178,7 @@ void registerDense(napi_env env, napi_value exports) {
   exportMethod<activateOf>(env, exports, "activate");
   exportMethod<normaliseOf>(env, exports, "normalise");
   exportMethod<addIntoOf>(env, exports, "addInto");
+  exportMethod<rotateOf>(env, exports, "rotate");
   exportMethod<attendOf>(env, exports, "attend");
 }
 

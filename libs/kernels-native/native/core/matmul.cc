@@ -49,8 +49,8 @@ struct Product {
     const size_t columns = weight.columns();
     const uint32_t height = tiles.height(fromTile);
     const size_t together = kernels.panelsAtOnce(height);
-    // One row fetches nothing, and pieces would only interrupt it.
     const size_t depth = DEPTH * (inputs == Inputs::pairs ? 2 : 1);
+    // One row fetches nothing, and pieces would only interrupt it.
     const size_t pieceColumns = height == 1 ? depth : std::clamp(PIECE_BYTES / columnBytes(), SUM_BLOCK, depth);
     for (size_t begin = 0; begin == 0 || begin < columns; begin += depth) {
       const size_t end = std::min(columns, begin + depth);

@@ -5,15 +5,6 @@
 namespace ultramem::ULTRAMEM_ISA {
 namespace {
 
-ULTRAMEM_INLINE F64x8 wide(const float* from) { return widen(loadUnaligned<F32x8>(from)); }
-ULTRAMEM_INLINE F32x8 narrow(F64x8 values) {
-#if defined(ULTRAMEM_ISA_AVX512)
-  return (F32x8)_mm512_maskz_cvtpd_ps(0xff, (__m512d)values);
-#else
-  return __builtin_convertvector(values, F32x8);
-#endif
-}
-
 void normaliseRow(const float* x, size_t width, bool centred, double eps, const float* weight, const float* bias, float* out) {
   const size_t whole = width / LANES * LANES;
   double mean = 0;

@@ -160,5 +160,13 @@ ULTRAMEM_INLINE F64x8 widen(F32x8 values) {
   return __builtin_convertvector(values, F64x8);
 #endif
 }
+ULTRAMEM_INLINE F64x8 wide(const float* from) { return widen(loadUnaligned<F32x8>(from)); }
+ULTRAMEM_INLINE F32x8 narrow(F64x8 values) {
+#if defined(ULTRAMEM_ISA_AVX512)
+  return (F32x8)_mm512_maskz_cvtpd_ps(0xff, (__m512d)values);
+#else
+  return __builtin_convertvector(values, F32x8);
+#endif
+}
 
 }  // namespace ultramem::ULTRAMEM_ISA

@@ -119,6 +119,7 @@ function validCalls(addon, engine) {
     ['activate', () => [engine, 0, f32(40), 10, f32(20)]],
     ['normalise', () => [engine, f32(40), 10, true, 1e-5, f32(10), f32(10), f32(40)]],
     ['addInto', () => [engine, f32(40), f32(40)]],
+    ['rotate', () => [engine, f32(3 * 2 * 18), 9, f32(5 * 9), f32(5 * 9), Uint32Array.of(0, 4, 2)]],
     [
       'attend',
       () => [

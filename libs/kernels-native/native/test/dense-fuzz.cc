@@ -5,6 +5,7 @@
 #include "core/attend.h"
 #include "core/matmul.h"
 #include "core/normalise.h"
+#include "core/rotate.h"
 #include "test/driver.h"
 
 using namespace ultramem;
@@ -307,6 +308,25 @@ void checkNormalise(Random& random, Workers& workers) {
   }
 }
 
+// The bits of one loop in double precision.
+void checkRotate(Random& random, Workers& workers) {
+  const size_t rows = random.below(random.oneIn(5) ? 300 : 6);
+  const size_t heads = random.between(1, 5), half = random.between(1, 40), positionCount = random.between(1, 20);
+  Exact<float> x = normals(random, rows * heads * 2 * half);
+  const Exact<float> cos = normals(random, positionCount * half), sin = normals(random, positionCount * half);
+  Exact<uint32_t> positions(rows);
+  Exact<float> want(x.size());
+  for (size_t row = 0; row < rows; row++) positions[row] = static_cast<uint32_t>(random.below(positionCount));
+  for (size_t at = 0; at < x.size(); at++) {
+    const size_t j = at % (2 * half);
+    const size_t angle = positions[at / (heads * 2 * half)] * half + j % half;
+    const double c = cos[angle], s = sin[angle];
+    want[at] = static_cast<float>(j < half ? x[at] * c - x[at + half] * s : x[at] * c + x[at - half] * s);
+  }
+  rotate({x.data(), rows, heads, half, cos.data(), sin.data(), positions.data()}, workers);
+  for (size_t at = 0; at < x.size(); at++) expectSameBits("rotated", at, x[at], want[at]);
+}
+
 void checkAddInto(Random& random, Workers& workers) {
   const size_t count = random.below(random.oneIn(5) ? 60'000 : 50);
   Exact<float> sum = normals(random, count);
@@ -330,6 +350,7 @@ int main(int argc, char** argv) {
     checkAttend(random, workers);
     checkActivation(random, workers);
     checkNormalise(random, workers);
+    checkRotate(random, workers);
     checkAddInto(random, workers);
   }
   std::printf("%d rounds", ROUNDS);

@@ -1,5 +1,5 @@
 import { attendAlone, type SequenceAttention } from '../attend-each.ts';
-import type { AttendRequest } from '../kernels.ts';
+import type { AttendRequest } from '../dense-requests.ts';
 import { type ConformanceCase, expectAssertion, expectClose, expectSame } from './checks.ts';
 import { inside, normals } from './inputs.ts';
 import { naiveAttend } from './naive-dense.ts';
@@ -123,6 +123,45 @@ export function attendCases(): ConformanceCase[] {
       },
     },
     {
+      name: 'attend: scores far apart neither overflow nor vanish',
+      run: async (kernels) => {
+        const sequence: SequenceAttention = {
+          ...{ queryCount: 1, keyCount: 3, headCount: 1, kvHeadCount: 1, headWidth: 1, alibiSlopes: null },
+          query: Float32Array.of(1000),
+          keys: Float32Array.of(-1, 1, 0.999),
+          values: Float32Array.of(100, 1, 2),
+        };
+        const rest = Math.exp(1000 * (Math.fround(0.999) - 1));
+        const want = (1 + 2 * rest) / (1 + rest);
+        expectClose('the output', await kernels.attend(attendAlone(sequence)), {
+          value: Float64Array.of(want),
+          magnitude: Float64Array.of(want),
+        });
+      },
+    },
+    {
+      name: 'attend: a cache that is too short, or heads in unequal groups, is an assertion',
+      run: async (kernels) => {
+        const sequence = sequenceOf(ATTEND_SIZES[1]);
+        const { keyCount, queryCount, values } = sequence;
+        const wrong = [
+          { keyCount: keyCount + 1 },
+          { keyCount: queryCount - 1 },
+          { values: values.slice(1) },
+          { kvHeadCount: 3 },
+          { queryCount: queryCount - 1 },
+        ];
+        for (const change of wrong)
+          await expectAssertion(() => kernels.attend(attendAlone({ ...sequence, ...change })));
+      },
+    },
+  ];
+}
+
+/** Several sequences at once. */
+export function attendBatchCases(): ConformanceCase[] {
+  return [
+    {
       name: 'attend: a ragged batch, its sequences as each alone',
       run: async (kernels) => {
         const counts = [
@@ -156,39 +195,6 @@ export function attendCases(): ConformanceCase[] {
           await kernels.attend({ ...batch, query: new Float32Array(0), sequences: [] }),
           [],
         );
-      },
-    },
-    {
-      name: 'attend: scores far apart neither overflow nor vanish',
-      run: async (kernels) => {
-        const sequence: SequenceAttention = {
-          ...{ queryCount: 1, keyCount: 3, headCount: 1, kvHeadCount: 1, headWidth: 1, alibiSlopes: null },
-          query: Float32Array.of(1000),
-          keys: Float32Array.of(-1, 1, 0.999),
-          values: Float32Array.of(100, 1, 2),
-        };
-        const rest = Math.exp(1000 * (Math.fround(0.999) - 1));
-        const want = (1 + 2 * rest) / (1 + rest);
-        expectClose('the output', await kernels.attend(attendAlone(sequence)), {
-          value: Float64Array.of(want),
-          magnitude: Float64Array.of(want),
-        });
-      },
-    },
-    {
-      name: 'attend: a cache that is too short, or heads in unequal groups, is an assertion',
-      run: async (kernels) => {
-        const sequence = sequenceOf(ATTEND_SIZES[1]);
-        const { keyCount, queryCount, values } = sequence;
-        const wrong = [
-          { keyCount: keyCount + 1 },
-          { keyCount: queryCount - 1 },
-          { values: values.slice(1) },
-          { kvHeadCount: 3 },
-          { queryCount: queryCount - 1 },
-        ];
-        for (const change of wrong)
-          await expectAssertion(() => kernels.attend(attendAlone({ ...sequence, ...change })));
       },
     },
   ];

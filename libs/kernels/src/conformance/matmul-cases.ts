@@ -32,57 +32,6 @@ export function matmulCases(): ConformanceCase[] {
           }) satisfies ConformanceCase,
       ),
     ),
-    ...MATMUL_SIZES.flatMap((size) =>
-      FLOAT_DTYPES.map(
-        (dtype) =>
-          ({
-            name: `matmul: ${size.rowCount} rows rounded to BF16 by a ${dtype} weight [${size.rows}, ${size.columns}]`,
-            run: async (kernels) => {
-              const { rows, columns, rowCount } = size;
-              const { source, stored } = table(dtype, [rows, columns], normals(1, rows * columns));
-              const x = normals(2, rowCount * columns);
-              // Halves between two bf16, of which the even one is taken.
-              x.set([1 + 2 ** -8, 1 + 3 * 2 ** -8].slice(0, x.length));
-              const bias = size.bias ? normals(3, rows) : null;
-              const weight = await kernels.loadMatrix(source, 'BF16');
-              const got = await kernels.matmul(weight, inside(x), rowCount, bias && inside(bias));
-              const rounded = Float32Array.from(x, (value) => bf16ToF32(f32ToBf16(value)));
-              expectClose('the product', got, naiveMatmul(stored, rounded, size, bias));
-            },
-          }) satisfies ConformanceCase,
-      ),
-    ),
-    {
-      name: 'matmul: activations in BF16 of any size count, denormal and infinite ones too',
-      run: async (kernels) => {
-        const huge = [3e38, 3.4e38, Number.POSITIVE_INFINITY];
-        const x = Float32Array.of(1e-39, 3e-40, 2e-30, 1e-20, ...huge);
-        const rounded = Float32Array.from(x, (value) => bf16ToF32(f32ToBf16(value)));
-        const { source, stored } = table('BF16', [3, 1], Float32Array.of(1e-39, 1e30, 1));
-        const got = await kernels.matmul(await kernels.loadMatrix(source, 'BF16'), x, x.length, null);
-        const size = { rows: 3, columns: 1, rowCount: x.length };
-        expectClose('the product', got, naiveMatmul(stored, rounded, size, null));
-      },
-    },
-    ...(['F32', 'BF16'] as const).map(
-      (activations) =>
-        ({
-          name: `matmul: a row has the same bits alone and in any batch, activations in ${activations}`,
-          run: async (kernels) => {
-            const [rows, columns, rowCount] = [50, 131, 21];
-            const { source } = table(activations, [rows, columns], normals(4, rows * columns));
-            const weight = await kernels.loadMatrix(source, activations);
-            const x = normals(5, rowCount * columns);
-            const together = await kernels.matmul(weight, x, rowCount, null);
-            for (let row = 0; row < rowCount; row++)
-              expectSame(
-                `row ${row} alone`,
-                await kernels.matmul(weight, x.slice(row * columns, (row + 1) * columns), 1, null),
-                together.slice(row * rows, (row + 1) * rows),
-              );
-          },
-        }) satisfies ConformanceCase,
-    ),
     {
       name: 'matmul: huge weights, and overflow to infinity',
       run: async (kernels) => {
@@ -113,6 +62,63 @@ export function matmulCases(): ConformanceCase[] {
         await expectAssertion(() => kernels.matmul(weight, new Float32Array(6), 2, new Float32Array(3)));
         weight.release();
         await expectAssertion(() => kernels.matmul(weight, new Float32Array(3), 1, null));
+      },
+    },
+  ];
+}
+
+/** Activations in BF16, and rows alone and in batches. */
+export function roundedMatmulCases(): ConformanceCase[] {
+  return [
+    ...(['F32', 'BF16'] as const).map(
+      (activations) =>
+        ({
+          name: `matmul: a row has the same bits alone and in any batch, activations in ${activations}`,
+          run: async (kernels) => {
+            const [rows, columns, rowCount] = [50, 131, 21];
+            const { source } = table(activations, [rows, columns], normals(4, rows * columns));
+            const weight = await kernels.loadMatrix(source, activations);
+            const x = normals(5, rowCount * columns);
+            const together = await kernels.matmul(weight, x, rowCount, null);
+            for (let row = 0; row < rowCount; row++)
+              expectSame(
+                `row ${row} alone`,
+                await kernels.matmul(weight, x.slice(row * columns, (row + 1) * columns), 1, null),
+                together.slice(row * rows, (row + 1) * rows),
+              );
+          },
+        }) satisfies ConformanceCase,
+    ),
+    ...MATMUL_SIZES.flatMap((size) =>
+      FLOAT_DTYPES.map(
+        (dtype) =>
+          ({
+            name: `matmul: ${size.rowCount} rows rounded to BF16 by a ${dtype} weight [${size.rows}, ${size.columns}]`,
+            run: async (kernels) => {
+              const { rows, columns, rowCount } = size;
+              const { source, stored } = table(dtype, [rows, columns], normals(1, rows * columns));
+              const x = normals(2, rowCount * columns);
+              // Halves between two bf16, of which the even one is taken.
+              x.set([1 + 2 ** -8, 1 + 3 * 2 ** -8].slice(0, x.length));
+              const bias = size.bias ? normals(3, rows) : null;
+              const weight = await kernels.loadMatrix(source, 'BF16');
+              const got = await kernels.matmul(weight, inside(x), rowCount, bias && inside(bias));
+              const rounded = Float32Array.from(x, (value) => bf16ToF32(f32ToBf16(value)));
+              expectClose('the product', got, naiveMatmul(stored, rounded, size, bias));
+            },
+          }) satisfies ConformanceCase,
+      ),
+    ),
+    {
+      name: 'matmul: activations in BF16 of any size count, denormal and infinite ones too',
+      run: async (kernels) => {
+        const huge = [3e38, 3.4e38, Number.POSITIVE_INFINITY];
+        const x = Float32Array.of(1e-39, 3e-40, 2e-30, 1e-20, ...huge);
+        const rounded = Float32Array.from(x, (value) => bf16ToF32(f32ToBf16(value)));
+        const { source, stored } = table('BF16', [3, 1], Float32Array.of(1e-39, 1e30, 1));
+        const got = await kernels.matmul(await kernels.loadMatrix(source, 'BF16'), x, x.length, null);
+        const size = { rows: 3, columns: 1, rowCount: x.length };
+        expectClose('the product', got, naiveMatmul(stored, rounded, size, null));
       },
     },
   ];

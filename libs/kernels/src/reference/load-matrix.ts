@@ -1,6 +1,7 @@
 import { readFloats, type TensorSource } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
-import type { ActivationDType, Matrix } from '../kernels.ts';
+import type { ActivationDType } from '../dense-requests.ts';
+import type { Matrix } from '../kernels.ts';
 import { Resident } from './resident.ts';
 
 /** A dense weight widened to f32, `[rows, columns]`. */

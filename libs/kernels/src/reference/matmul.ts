@@ -1,5 +1,5 @@
 import { activationsFor } from '../activation-dtype.ts';
-import { assertProduct } from '../check-requests.ts';
+import { assertProduct } from '../check-dense.ts';
 import type { Matrix } from '../kernels.ts';
 import { ownMatrix } from './load-matrix.ts';
 import { multiplyRows } from './multiply-rows.ts';

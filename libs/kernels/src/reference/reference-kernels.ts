@@ -13,6 +13,7 @@ import { mergePartials } from './merge-partials.ts';
 import { normalise } from './normalise.ts';
 import { packVectors, unpackVectors } from './pack-vectors.ts';
 import { pool } from './pool.ts';
+import { rotate } from './rotate.ts';
 import { scoreKeys } from './score-keys.ts';
 import { gridRequest, selectGrid } from './select-grid.ts';
 import { createTurns } from './turns.ts';
@@ -32,6 +33,7 @@ export function createReferenceKernels(breathe: (() => Promise<void>) | null = n
     matmul: (weight, x, rowCount, bias) => matmul(turns, weight, x, rowCount, bias),
     activate: async (kind, x, width) => activate(kind, x, width),
     normalise: async (norm, x, width) => normalise(norm, x, width),
+    rotate: async (rope, x, positions) => rotate(rope, x, positions),
     addInto: async (sum, addend) => addInto(sum, addend),
     attend: (request) => attendEach(request, (sequence) => attend(turns, sequence)),
     scoreKeys: (keys, request) => scoreKeys(turns, keys, request),
