@@ -8,7 +8,7 @@ namespace {
 
 // Entries of the shuffle lie anywhere in megabytes: as many are fetched ahead as the memory's latency takes.
 constexpr size_t AHEAD = 64;
-constexpr size_t PART_ENTRIES = 2048;
+constexpr size_t PART_ENTRIES = 512;
 
 bool addressPart(const AddressTask& task, size_t begin, size_t end) {
   const double virtualCount = static_cast<double>(task.virtualCount);
