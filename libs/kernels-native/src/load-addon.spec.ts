@@ -14,7 +14,8 @@ const loaded = loadAddon();
 
 it('is loaded, or says why not and what to do', () => {
   const probe = probeNative();
-  if (probe.available) expect(probe.detail).toMatch(/^(scalar|avx2|avx512|amx|neon), \d+ threads?$/);
+  if (probe.available)
+    expect(probe.detail).toMatch(/^(scalar|avx2|avx512|avx512 with bf16|amx with bf16|neon), \d+ threads?$/);
   else expect([probe.why, probe.remedy]).not.toContain('');
 });
 

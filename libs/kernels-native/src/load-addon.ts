@@ -24,6 +24,8 @@ export interface Addon extends DenseAddon, MergingAddon, PackingAddon, PoolingAd
   readonly isa: string;
   /** Those this machine can run, the plainest first, as in `scalar avx2 avx512`. */
   readonly isas: string;
+  /** Whether products are faster with activations in bf16. */
+  readonly multipliesBf16: boolean;
   createEngine(threads: number): Engine;
   /** Settles after everything that was asked before. */
   drainEngine(engine: Engine): Promise<void>;

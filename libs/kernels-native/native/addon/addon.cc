@@ -46,11 +46,13 @@ napi_value stopEngine(Arguments& arguments) {
 
 napi_value initialise(napi_env env, napi_value exports) noexcept {
   try {
-    napi_value name;
-    check(napi_create_string_utf8(env, isaName(isa()), NAPI_AUTO_LENGTH, &name));
-    check(napi_set_named_property(env, exports, "isa", name));
-    check(napi_create_string_utf8(env, availableIsas(), NAPI_AUTO_LENGTH, &name));
-    check(napi_set_named_property(env, exports, "isas", name));
+    napi_value value;
+    check(napi_create_string_utf8(env, isaName(isa()), NAPI_AUTO_LENGTH, &value));
+    check(napi_set_named_property(env, exports, "isa", value));
+    check(napi_create_string_utf8(env, availableIsas(), NAPI_AUTO_LENGTH, &value));
+    check(napi_set_named_property(env, exports, "isas", value));
+    check(napi_get_boolean(env, multipliesBf16(), &value));
+    check(napi_set_named_property(env, exports, "multipliesBf16", value));
     exportMethod<createEngine>(env, exports, "createEngine");
     exportMethod<drainEngine>(env, exports, "drainEngine");
     exportMethod<stopEngine>(env, exports, "stopEngine");

@@ -92,6 +92,8 @@ bool multipliesPairs() {
 #endif
 }
 
+bool multipliesBf16() { return multipliesPairs() || isa() == Isa::amx; }
+
 const char* isaName(Isa isa) {
   switch (isa) {
     case Isa::scalar: return "scalar";

@@ -10,6 +10,8 @@ Isa isa();
 const char* isaName(Isa isa);
 // Whether vectors of the chosen set multiply pairs of bf16 as fast as numbers of f32.
 bool multipliesPairs();
+// Whether they or matrix units make products with rounded activations faster.
+bool multipliesBf16();
 // Every set this machine can run, the plainest first, in the form "scalar avx2 avx512".
 const char* availableIsas();
 
