@@ -119,15 +119,17 @@ napi_value rotateOf(Arguments& arguments) {
   const uint64_t half = arguments.whole(2);
   const auto cos = arguments.array<float>(3);
   const auto sin = arguments.array<float>(4);
-  const auto positions = arguments.array<uint32_t>(5);
+  const auto given = arguments.array<uint32_t>(5);
+  std::vector<uint32_t> positions(given.begin(), given.end());  // copied, so that JS cannot change them after they were checked
   const size_t rows = positions.size();
   const size_t heads = rows == 0 || half == 0 ? 0 : x.size() / rows / 2 / half;
   require(x.size() == sizeProduct({rows, heads, 2, half}), "x is [rows, heads, 2 half]");
   require(cos.size() == sin.size(), "every cosine has its sine");
   for (const uint32_t position : positions)
     require(sizeProduct({position + uint64_t{1}, half}) <= cos.size(), "the table holds every position");
-  const Rotation task{x.data(), rows, heads, half, cos.data(), sin.data(), positions.data()};
-  return engine->call(arguments, rotateNs(task), [=](Workers& workers) { rotate(task, workers); });
+  Rotation task{x.data(), heads, half, cos.data(), sin.data(), std::move(positions)};
+  const double estimatedNs = rotateNs(task);
+  return engine->call(arguments, estimatedNs, [task = std::move(task)](Workers& workers) { rotate(task, workers); });
 }
 
 // attend(engine, keys and values of each sequence in turn, query, its queries and keys of each, headCount, kvHeadCount, headWidth,

@@ -2,19 +2,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "core/workers.h"
 
 namespace ultramem {
 
 struct Rotation {
-  float* x;  // [rows, headCount, 2 half], changed in place
-  size_t rows;
+  float* x;  // [positions, headCount, 2 half], changed in place
   size_t headCount;
   size_t half;
-  const float* cos;  // [positions, half]
+  const float* cos;  // [positions of the table, half]
   const float* sin;  // the same
-  const uint32_t* positions;  // [rows], inside the table
+  std::vector<uint32_t> positions;  // inside the table
 };
 
 // Every head of a row by the angles of the row's position. The same bits on every instruction set.

@@ -314,7 +314,7 @@ void checkRotate(Random& random, Workers& workers) {
   const size_t heads = random.between(1, 5), half = random.between(1, 40), positionCount = random.between(1, 20);
   Exact<float> x = normals(random, rows * heads * 2 * half);
   const Exact<float> cos = normals(random, positionCount * half), sin = normals(random, positionCount * half);
-  Exact<uint32_t> positions(rows);
+  std::vector<uint32_t> positions(rows);
   Exact<float> want(x.size());
   for (size_t row = 0; row < rows; row++) positions[row] = static_cast<uint32_t>(random.below(positionCount));
   for (size_t at = 0; at < x.size(); at++) {
@@ -323,7 +323,7 @@ void checkRotate(Random& random, Workers& workers) {
     const double c = cos[angle], s = sin[angle];
     want[at] = static_cast<float>(j < half ? x[at] * c - x[at + half] * s : x[at] * c + x[at - half] * s);
   }
-  rotate({x.data(), rows, heads, half, cos.data(), sin.data(), positions.data()}, workers);
+  rotate({x.data(), heads, half, cos.data(), sin.data(), positions}, workers);
   for (size_t at = 0; at < x.size(); at++) expectSameBits("rotated", at, x[at], want[at]);
 }
 
