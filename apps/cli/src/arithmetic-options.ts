@@ -18,20 +18,21 @@ export interface ArithmeticFlags {
 }
 
 /** Of a verb that asks a cluster or, with `--model`, computes here. */
-export function arithmeticOptions(): Option[] {
-  return [
-    new Option('--backend <name>', `with --model, ${BACKEND_HELP}`).default('auto'),
-    new Option('--activations <dtype>', `with --model, ${ACTIVATIONS_HELP}`).default('f32'),
-  ];
+export function backendOption(): Option {
+  return new Option('--backend <name>', `with --model, ${BACKEND_HELP}`).default('auto');
+}
+
+export function activationsOption(): Option {
+  return new Option('--activations <dtype>', `with --model, ${ACTIVATIONS_HELP}`).default('f32');
 }
 
 /** @throws OperatingError USAGE, also where the flags were given for a cluster, which computes as its own programs were told */
 export function parseArithmetic(flags: ArithmeticFlags, command: Command): Arithmetic {
-  for (const option of arithmeticOptions())
-    if (flags.model === undefined && command.getOptionValueSource(option.attributeName()) === 'cli')
+  for (const name of ['backend', 'activations'])
+    if (flags.model === undefined && command.getOptionValueSource(name) === 'cli')
       throw new OperatingError(
         'USAGE',
-        `${option.long} is given without --model; expected it only where a model is run here, because a cluster computes as its coordinator was told; leave it out, or give --model`,
+        `--${name} is given without --model; expected it only where a model is run here, because a cluster computes as its coordinator was told; leave it out, or give --model`,
       );
   return { backend: parseBackend(flags.backend), activations: parseActivations(flags.activations) };
 }

@@ -10,6 +10,7 @@ export function activationsFor({ activations }: Pick<Matrix, 'activations'>, x: 
 export function withBf16Activations(kernels: Kernels): Kernels {
   return {
     ...kernels,
-    loadMatrix: (source) => kernels.loadMatrix(source, source.dtype === 'BF16' ? 'BF16' : 'F32'),
+    loadMatrix: (source, activations = source.dtype === 'BF16' ? 'BF16' : 'F32') =>
+      kernels.loadMatrix(source, activations),
   };
 }

@@ -6,7 +6,8 @@ import { Command, Option } from 'commander';
 import {
   type Arithmetic,
   type ArithmeticFlags,
-  arithmeticOptions,
+  activationsOption,
+  backendOption,
   parseArithmetic,
 } from '../arithmetic-options.ts';
 import { coordinatorOption, tokenFileOption, withClient } from '../coordinator-option.ts';
@@ -44,11 +45,13 @@ interface GenerateFacts {
 
 /** `ultramem generate`: text from a running cluster, or with `--model` from this process alone. */
 export function generateCommand(): Command {
-  const command = new Command('generate')
+  return new Command('generate')
     .description('Continue a prompt: with a running cluster, or with --model in this process alone.')
     .addOption(coordinatorOption().conflicts('model'))
     .addOption(tokenFileOption())
     .option('--model <dir>', 'run this model here, without a cluster')
+    .addOption(backendOption())
+    .addOption(activationsOption())
     .requiredOption('--prompt <text>', 'what to continue')
     .option('--max-tokens <count>', 'new tokens at most', '64')
     .option('--temperature <number>', '0 takes the best token', '0')
@@ -61,7 +64,7 @@ export function generateCommand(): Command {
       'after',
       '\nExample:\n  ultramem generate --prompt "ROMEO:" --max-tokens 100 --temperature 0.8 --top-k 40 --seed 7',
     )
-    .action(async (flags: GenerateFlags) => {
+    .action(async (flags: GenerateFlags, command: Command) => {
       const text = createTextWriter(flags);
       const arithmetic = parseArithmetic(flags, command);
       const call: GenerateCall = {
@@ -94,8 +97,6 @@ export function generateCommand(): Command {
           `${facts.tokenIds.length} tokens, ${tokensPerSecond.toFixed(1)} tokens/s, ${(100 * facts.hiddenFraction).toFixed(0)} % of lookup time hidden, seed ${call.seed}\n`,
         );
     });
-  for (const option of arithmeticOptions()) command.addOption(option);
-  return command;
 }
 
 /** Writes the prompt in front of the first piece and ends the line, so that a failure stands on one of its own whenever it comes. */

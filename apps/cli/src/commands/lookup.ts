@@ -6,7 +6,8 @@ import { Command } from 'commander';
 import {
   type Arithmetic,
   type ArithmeticFlags,
-  arithmeticOptions,
+  activationsOption,
+  backendOption,
   parseArithmetic,
 } from '../arithmetic-options.ts';
 import { coordinatorOption, tokenFileOption, withClient } from '../coordinator-option.ts';
@@ -29,19 +30,21 @@ interface LookupFlags extends ArithmeticFlags {
 
 /** `ultramem lookup`: one token's retrieval explained, by a running cluster or with `--model` in this process. */
 export function lookupCommand(): Command {
-  const command = new Command('lookup')
+  return new Command('lookup')
     .description(
       "Explain one token's memory lookup: candidates, winners with scores, slots, owners, bytes, time per phase.",
     )
     .addOption(coordinatorOption().conflicts('model'))
     .addOption(tokenFileOption())
     .option('--model <dir>', 'look it up here, without a cluster')
+    .addOption(backendOption())
+    .addOption(activationsOption())
     .requiredOption('--prompt <text>', 'text that ends in the token, or holds it')
     .option('--position <number>', 'which token of the text, from 0 (default: the last)')
     .option('--layer <number>', 'which memory layer, from 0 (default: the first)')
     .option('--json', 'print everything as JSON')
     .addHelpText('after', '\nExample:\n  ultramem lookup --prompt "To be, or not to be" --layer 1')
-    .action(async (flags: LookupFlags) => {
+    .action(async (flags: LookupFlags, command: Command) => {
       const arithmetic = parseArithmetic(flags, command);
       const position = flags.position === undefined ? null : wholeNumber('--position', 0)(flags.position);
       const layer = flags.layer === undefined ? null : wholeNumber('--layer', 0)(flags.layer);
@@ -54,8 +57,6 @@ export function lookupCommand(): Command {
         `${flags.json ? JSON.stringify(explanation) : describeExplanation(explanation)}\n`,
       );
     });
-  for (const option of arithmeticOptions()) command.addOption(option);
-  return command;
 }
 
 interface Asked {
