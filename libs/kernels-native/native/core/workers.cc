@@ -115,4 +115,10 @@ void Workers::serve(uint32_t lane) {
   }
 }
 
+void runRows(Workers& workers, size_t rows, size_t width, const std::function<void(Slice)>& work) {
+  constexpr size_t PART_NUMBERS = 16'384;
+  const auto parts = static_cast<uint32_t>(std::max<size_t>(1, rows * width / PART_NUMBERS));
+  workers.run(parts, [&](uint32_t part, uint32_t) { work(sliceOf(rows, part, parts)); });
+}
+
 }  // namespace ultramem

@@ -61,4 +61,7 @@ inline Slice sliceOf(size_t count, uint32_t part, uint32_t parts) {
   return {count * part / parts, count * (part + size_t{1}) / parts};
 }
 
+// Calls work(slice) for slices of `rows` rows of `width` numbers, each with so many numbers that handing it out is worth it.
+void runRows(Workers& workers, size_t rows, size_t width, const std::function<void(Slice rows)>& work);
+
 }  // namespace ultramem
