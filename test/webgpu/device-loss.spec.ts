@@ -1,5 +1,11 @@
 import { OperatingError } from '@ultramem/invariant';
-import { type Kernels, memoryTensor, type PoolRequest } from '@ultramem/kernels';
+import {
+  type FeedForward,
+  type Kernels,
+  type Matrix,
+  memoryTensor,
+  type PoolRequest,
+} from '@ultramem/kernels';
 import { createWebgpuKernels, requiredLimits, type WebgpuKernels } from '@ultramem/kernels-webgpu';
 import { openWebgpuDevice, probeWebgpu, type WebgpuDevice } from '@ultramem/webgpu-device';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -37,7 +43,7 @@ describe.skipIf(!probe.available)(`a lost device ${title}`, () => {
       kernels.pool(table, poolRequest()),
       kernels.dotRows(table, { ...poolRequest(), query: new Float32Array(6) }),
       kernels.matmul(matrix, new Float32Array(6), 1, null),
-      kernels.activate('relu', new Float32Array(6), 6),
+      kernels.feedForward(feedForward(matrix), new Float32Array(6), 1),
       kernels.scoreKeys(keyTable, scoreRequest()),
       kernels.loadMatrix(weight),
       kernels.loadKeys(keys, WHOLE, null),
@@ -71,6 +77,12 @@ function loadAll(kernels: Kernels) {
     kernels.loadMatrix(weight),
     kernels.loadKeys(keys, WHOLE, null),
   ]);
+}
+
+/** Never computed, so that its weights need not fit each other. */
+function feedForward(weight: Matrix): FeedForward {
+  const linear = { weight, bias: null };
+  return { inner: linear, activation: 'relu', outer: linear };
 }
 
 /** Two slots of the one token, each with weight 2. */

@@ -1,6 +1,6 @@
 import type { Clock } from '@ultramem/environment';
 import { assert, OperatingError } from '@ultramem/invariant';
-import type { Kernels, KeyTable, Matrix, ValueTable } from '@ultramem/kernels';
+import type { Kernels, KeyTable, Linear, Matrix, ValueTable } from '@ultramem/kernels';
 import { codedError } from '@ultramem/protocol';
 
 /** A device that went well for so long is replaced at once when it is lost; before others the pause doubles. */
@@ -30,6 +30,7 @@ export function lastingKernels({ kernels: first, reopenKernels, clock, onEvent }
   if (reopenKernels === undefined) return first;
   const device = new LastingDevice(first, reopenKernels, clock, onEvent);
   const { run, tableOf } = device;
+  const linearOf = ({ weight, bias }: Linear) => ({ weight: tableOf(weight), bias });
   return {
     backend: first.backend,
     loadMatrix: (source, activations) =>
@@ -48,7 +49,10 @@ export function lastingKernels({ kernels: first, reopenKernels, clock, onEvent }
         ({ rows, columns, fullWidth }) => ({ rows, columns, fullWidth }),
       ),
     matmul: (weight, ...rest) => run((kernels) => kernels.matmul(tableOf(weight), ...rest)),
-    activate: (...all) => run((kernels) => kernels.activate(...all)),
+    feedForward: ({ inner, activation, outer }, ...rest) =>
+      run((kernels) =>
+        kernels.feedForward({ inner: linearOf(inner), activation, outer: linearOf(outer) }, ...rest),
+      ),
     normalise: (...all) => run((kernels) => kernels.normalise(...all)),
     rotate: (...all) => run((kernels) => kernels.rotate(...all)),
     addInto: (...all) => run((kernels) => kernels.addInto(...all)),

@@ -69,13 +69,7 @@ export async function forward(model: Model, step: ForwardStep): Promise<ForwardR
         memoryInput.set(block.reads, h);
         lookups.start(block.reads, () => beginLookup(kernels, memoryLayer, model.lookUp, h));
       }
-      const f = await applyLinear(kernels, block.ffProj, h, batch.rowCount);
-      const y = await applyLinear(
-        kernels,
-        block.ffOut,
-        await kernels.activate(config.activation, f, config.mlpHiddenSize),
-        batch.rowCount,
-      );
+      const y = await kernels.feedForward(block.feedForward, h, batch.rowCount);
       await kernels.addInto(x, normAfter ? await kernels.normalise(block.ffNorm, y, dModel) : y);
 
       if (block.writes !== null && withMemory) {

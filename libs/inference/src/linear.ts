@@ -1,9 +1,4 @@
-import type { Kernels, Matrix } from '@ultramem/kernels';
-
-export interface Linear {
-  readonly weight: Matrix; // [out, in]
-  readonly bias: Float32Array | null; // [out]
-}
+import type { Kernels, Linear } from '@ultramem/kernels';
 
 /** `x weightᵀ + bias` for `rowCount` rows. */
 export function applyLinear(

@@ -1,7 +1,6 @@
 import { type Checkpoint, readFloats } from '@ultramem/checkpoint';
-import type { Kernels, Norm, RopeTable, ValueTable } from '@ultramem/kernels';
+import type { FeedForward, Kernels, Linear, Norm, RopeTable, ValueTable } from '@ultramem/kernels';
 import { type ModelConfig, parseInsertions, writesByBlock } from '@ultramem/ultramem';
-import type { Linear } from './linear.ts';
 import { createRopeTable } from './rope.ts';
 
 /** Everything of the model but its memory layers. */
@@ -24,8 +23,7 @@ export interface Block {
   readonly attProj: Linear; // [dModel + 2 kvHeads headWidth, dModel]
   readonly attnOut: Linear; // [dModel, dModel]
   readonly ffNorm: Norm;
-  readonly ffProj: Linear; // [mlpHiddenSize, dModel]
-  readonly ffOut: Linear; // [dModel, mlpHiddenSize or half of it]
+  readonly feedForward: FeedForward;
   /** The memory layer that reads this block's MLP input, or null. A layer whose output is lost (SEMANTICS section 3) is read nowhere. */
   readonly reads: number | null;
   /** The memory layer whose output is added after this block, or null. */
@@ -79,7 +77,7 @@ async function loadBlock(
   kernels: Kernels,
   name: string,
 ): Promise<Omit<Block, 'reads' | 'writes'>> {
-  const { normWeight, attentionNormWeight, attentionLayerNorm } = checkpoint.config;
+  const { normWeight, attentionNormWeight, attentionLayerNorm, activation } = checkpoint.config;
   const headNorm = (part: string): Promise<Norm> =>
     namedNorm(checkpoint, `${name}.${part}`, attentionNormWeight);
   return {
@@ -89,8 +87,11 @@ async function loadBlock(
     attProj: await loadLinear(checkpoint, kernels, `${name}.att_proj`),
     attnOut: await loadLinear(checkpoint, kernels, `${name}.attn_out`),
     ffNorm: await namedNorm(checkpoint, `${name}.ff_norm`, normWeight),
-    ffProj: await loadLinear(checkpoint, kernels, `${name}.ff_proj`),
-    ffOut: await loadLinear(checkpoint, kernels, `${name}.ff_out`),
+    feedForward: {
+      inner: await loadLinear(checkpoint, kernels, `${name}.ff_proj`),
+      activation,
+      outer: await loadLinear(checkpoint, kernels, `${name}.ff_out`),
+    },
   };
 }
 

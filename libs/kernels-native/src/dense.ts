@@ -5,9 +5,12 @@ import {
   type ActivationDType,
   type AttendRequest,
   assertAttend,
+  assertFeedForward,
   assertProduct,
   assertRotation,
+  type FeedForward,
   type Kernels,
+  type Linear,
   type Matrix,
 } from '@ultramem/kernels';
 import type { Addon, Engine, NativeHandle, Pending } from './load-addon.ts';
@@ -15,6 +18,7 @@ import { Resident } from './resident.ts';
 import { unwritten } from './unwritten.ts';
 
 type MatrixHandle = NativeHandle<'matrix'>;
+type LinearArguments = [MatrixHandle, bias: Float32Array | null];
 
 /** `native/addon/dense.cc`. */
 export interface DenseAddon {
@@ -30,7 +34,17 @@ export interface DenseAddon {
     bias: Float32Array | null,
     out: Float32Array,
   ): Pending;
-  activate(engine: Engine, kind: number, x: Float32Array, width: number, out: Float32Array): Pending;
+  feedForward(
+    engine: Engine,
+    ...rest: [
+      ...inner: LinearArguments,
+      activation: number,
+      ...outer: LinearArguments,
+      x: Float32Array,
+      rowCount: number,
+      out: Float32Array,
+    ]
+  ): Pending;
   normalise(
     engine: Engine,
     x: Float32Array,
@@ -94,21 +108,14 @@ export function denseKernels(addon: Addon, engine: Engine) {
   return {
     loadMatrix: (source, activations) => loadMatrix(addon, engine, source, activations),
     matmul: async (weight, x, rowCount, bias) => {
-      assert(weight instanceof NativeMatrix, 'a matrix is used by the backend that loaded it');
+      const handle = handleOf(weight);
       assertProduct(weight, x, rowCount, bias);
       const out = unwritten(Float32Array, rowCount * weight.rows);
-      const pending = addon.matmul(engine, weight.handle, x, rowCount, bias, out);
+      const pending = addon.matmul(engine, handle, x, rowCount, bias, out);
       if (pending !== undefined) await pending;
       return out;
     },
-    activate: async (kind, x, width) => {
-      assert(width > 0 && x.length % width === 0, 'x has whole rows');
-      assert(kind !== 'swiglu' || width % 2 === 0, 'the gate of swiglu is as wide as what it gates');
-      const out = kind === 'swiglu' ? unwritten(Float32Array, x.length / 2) : x;
-      const pending = addon.activate(engine, ACTIVATIONS.indexOf(kind), x, width, out);
-      if (pending !== undefined) await pending;
-      return out;
-    },
+    feedForward: (layer, x, rowCount) => feedForward(addon, engine, layer, x, rowCount),
     normalise: async ({ kind, eps, weight, bias }, x, width) => {
       assert(width > 0 && x.length % width === 0, 'x has whole rows');
       const out = unwritten(Float32Array, x.length);
@@ -127,6 +134,28 @@ export function denseKernels(addon: Addon, engine: Engine) {
     },
     attend: (request) => attend(addon, engine, request),
   } satisfies Partial<Kernels>;
+}
+
+function handleOf(weight: Matrix): MatrixHandle {
+  assert(weight instanceof NativeMatrix, 'a matrix is used by the backend that loaded it');
+  return weight.handle;
+}
+
+async function feedForward(
+  addon: Addon,
+  engine: Engine,
+  layer: FeedForward,
+  x: Float32Array,
+  rowCount: number,
+): Promise<Float32Array> {
+  assertFeedForward(layer, x, rowCount);
+  const { inner, activation, outer } = layer;
+  const linear = ({ weight, bias }: Linear): LinearArguments => [handleOf(weight), bias];
+  const out = unwritten(Float32Array, rowCount * outer.weight.rows);
+  const kind = ACTIVATIONS.indexOf(activation);
+  const pending = addon.feedForward(engine, ...linear(inner), kind, ...linear(outer), x, rowCount, out);
+  if (pending !== undefined) await pending;
+  return out;
 }
 
 async function attend(addon: Addon, engine: Engine, request: AttendRequest): Promise<Float32Array> {

@@ -1,5 +1,11 @@
 import { OperatingError } from '@ultramem/invariant';
-import { attendEach, createReferenceKernels, gridRequest, type Kernels } from '@ultramem/kernels';
+import {
+  attendEach,
+  createReferenceKernels,
+  feedForwardInSteps,
+  gridRequest,
+  type Kernels,
+} from '@ultramem/kernels';
 import { activate } from './activate.ts';
 import { attend } from './attend.ts';
 import { loadBinding, type TensorflowDevice } from './binding.ts';
@@ -30,13 +36,16 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
   const reference = createReferenceKernels();
   const grid: Kernels['selectGrid'] = (request) =>
     selectGrid(binding, breathe, reference.selectGrid, request);
+  const product: Kernels['matmul'] = (weight, x, rowCount, bias) =>
+    matmul(binding, breathe, weight, x, rowCount, bias);
   return {
     backend: 'tensorflow',
     loadMatrix: (source, activations) => loadMatrix(binding, source, activations),
     loadKeys: (source, range, norm) => loadKeys(binding, source, range, norm),
     loadValues: (source, rows, columns) => loadValues(binding, source, rows, columns),
-    matmul: (weight, x, rowCount, bias) => matmul(binding, breathe, weight, x, rowCount, bias),
-    activate: async (kind, x, width) => activate(binding, kind, x, width),
+    matmul: product,
+    feedForward: (layer, x, rowCount) =>
+      feedForwardInSteps(layer, x, rowCount, product, (...all) => activate(binding, ...all)),
     normalise: reference.normalise,
     rotate: reference.rotate,
     addInto: reference.addInto,

@@ -4,6 +4,7 @@ import {
   attendAlone,
   attendEach,
   createReferenceKernels,
+  feedForwardInSteps,
   type GridRequest,
   gridRequest,
   type Kernels,
@@ -50,6 +51,7 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
   const host = createReferenceKernels(breathe);
   const gridLimits = { cellsMin: options.gridCellsMin ?? GRID_CELLS_MIN, partBytes };
   const grid = (request: GridRequest) => selectGrid(gpu, host.selectGrid, request, gridLimits);
+  const product: Kernels['matmul'] = (weight, x, rowCount, bias) => matmul(gpu, weight, x, rowCount, bias);
   const { run, lost } = refusingWhenLost(device);
   return {
     backend: 'webgpu',
@@ -60,8 +62,9 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
     loadMatrix: (source, activations) => run(() => loadMatrix(gpu, partBytes, source, activations)),
     loadKeys: (source, range, norm) => run(() => loadKeys(gpu, partBytes, source, range, norm)),
     loadValues: (source, rows, columns) => run(() => loadValues(gpu, partBytes, source, rows, columns)),
-    matmul: (weight, x, rowCount, bias) => run(() => matmul(gpu, weight, x, rowCount, bias)),
-    activate: (kind, x, width) => run(() => activate(gpu, kind, x, width)),
+    matmul: (...all) => run(() => product(...all)),
+    feedForward: (layer, x, rowCount) =>
+      run(() => feedForwardInSteps(layer, x, rowCount, product, (...all) => activate(gpu, ...all))),
     normalise: host.normalise,
     rotate: host.rotate,
     addInto: host.addInto,

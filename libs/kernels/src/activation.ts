@@ -1,4 +1,4 @@
-import type { Activation } from './dense-requests.ts';
+import type { Activation } from './dense.ts';
 import { gelu } from './gate-weights.ts';
 
 /**

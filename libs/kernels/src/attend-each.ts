@@ -1,5 +1,5 @@
 import { assertAttend } from './check-dense.ts';
-import type { AttendRequest, AttentionHeads, CachedSequence } from './dense-requests.ts';
+import type { AttendRequest, AttentionHeads, CachedSequence } from './dense.ts';
 
 /** One sequence of an `AttendRequest`, with its own queries `[queryCount, headCount, headWidth]`. */
 export interface SequenceAttention extends AttentionHeads, CachedSequence {

@@ -1,5 +1,5 @@
 import { assert } from '@ultramem/invariant';
-import type { AttendRequest, RopeTable } from './dense-requests.ts';
+import type { AttendRequest, FeedForward, RopeTable } from './dense.ts';
 import type { Matrix } from './kernels.ts';
 
 // As check-requests.ts, for products, rotations and attention.
@@ -12,6 +12,22 @@ export function assertProduct(
 ): void {
   assert(x.length === rowCount * columns, 'x has one row of the weight columns per batch row');
   assert(bias === null || bias.length === rows, 'a bias has one entry per weight row');
+}
+
+export function assertFeedForward(
+  { inner, activation, outer }: FeedForward,
+  x: Float32Array,
+  rowCount: number,
+): void {
+  assertProduct(inner.weight, x, rowCount, inner.bias);
+  assert(
+    outer.bias === null || outer.bias.length === outer.weight.rows,
+    'a bias has one entry per weight row',
+  );
+  assert(
+    inner.weight.rows === outer.weight.columns * (activation === 'swiglu' ? 2 : 1),
+    'the second weight has a column for each number that the non-linearity leaves',
+  );
 }
 
 export function assertRotation(

@@ -1,8 +1,9 @@
-import { activationCases } from './conformance/activation-cases.ts';
+import { addIntoCases } from './conformance/add-into-cases.ts';
 import { addressCases } from './conformance/address-cases.ts';
 import { attendBatchCases, attendCases } from './conformance/attend-cases.ts';
 import type { ConformanceCase } from './conformance/checks.ts';
 import { dotCases } from './conformance/dot-cases.ts';
+import { feedForwardCases } from './conformance/feed-forward-cases.ts';
 import { gridCases } from './conformance/grid-cases.ts';
 import { matmulCases, roundedMatmulCases } from './conformance/matmul-cases.ts';
 import { mergeCases } from './conformance/merge-cases.ts';
@@ -24,9 +25,10 @@ export function kernelConformance(): ConformanceCase[] {
   return [
     ...matmulCases(),
     ...roundedMatmulCases(),
-    ...activationCases(),
+    ...feedForwardCases(),
     ...normaliseCases(),
     ...rotateCases(),
+    ...addIntoCases(),
     ...attendCases(),
     ...attendBatchCases(),
     ...scoreCases(),

@@ -1,7 +1,7 @@
 export { silu } from './activation.ts';
 export { activationsFor, withBf16Activations } from './activation-dtype.ts';
 export { attendAlone, attendEach, type SequenceAttention } from './attend-each.ts';
-export { assertAttend, assertProduct, assertRotation } from './check-dense.ts';
+export { assertAttend, assertFeedForward, assertProduct, assertRotation } from './check-dense.ts';
 export {
   assertCores,
   assertDots,
@@ -14,8 +14,9 @@ export {
   tokenOfEntry,
 } from './check-requests.ts';
 export { coreEdges } from './core-edges.ts';
-export type { Activation, ActivationDType, AttendRequest, RopeTable } from './dense-requests.ts';
+export type { Activation, ActivationDType, AttendRequest, FeedForward, Linear, RopeTable } from './dense.ts';
 export { erf, gateWeights, gelu } from './gate-weights.ts';
+export { feedForwardInSteps, gridRequest } from './in-steps.ts';
 export type {
   AddressRequest,
   DotRequest,
@@ -37,4 +38,3 @@ export { softmax } from './reference/attend.ts';
 export { loadKeys as loadReferenceKeys, ReferenceKeys, readNormalisedKeys } from './reference/load-keys.ts';
 export { dot } from './reference/multiply-rows.ts';
 export { createReferenceKernels } from './reference/reference-kernels.ts';
-export { gridRequest } from './reference/select-grid.ts';

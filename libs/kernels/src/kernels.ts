@@ -8,7 +8,7 @@ import type {
   ShuffleIndex,
   ValueAddresses,
 } from '@ultramem/ultramem';
-import type { Activation, ActivationDType, AttendRequest, RopeTable } from './dense-requests.ts';
+import type { ActivationDType, AttendRequest, FeedForward, RopeTable } from './dense.ts';
 import type { PackedEncoding } from './packed-vectors.ts';
 import type { PooledPart, PooledSize } from './pooled-part.ts';
 
@@ -36,11 +36,12 @@ export interface Kernels {
    */
   matmul(weight: Matrix, x: Float32Array, rowCount: number, bias: Float32Array | null): Promise<Float32Array>;
   /**
-   * The MLP's non-linearity on `x [rows, width]`, in place where that is cheaper: `x` is consumed (SEMANTICS 2.2 step 8).
+   * The MLP on `x [rowCount, width]` (SEMANTICS 2.2 step 8). Both products are `matmul`'s; what lies between is rounded to f32 after the
+   * first and after the non-linearity. A row's result is the same alone and in any batch.
    *
-   * @returns `[rows, width]`, or `[rows, width / 2]` for swiglu, whose second half is the gate
+   * @returns the shape of `x`
    */
-  activate(kind: Activation, x: Float32Array, width: number): Promise<Float32Array>;
+  feedForward(layer: FeedForward, x: Float32Array, rowCount: number): Promise<Float32Array>;
   /**
    * Each row of `x [rows, width]` over its width (SEMANTICS 1.1): statistics in f64, the bracket rounded to f32 before the weight.
    *

@@ -9,7 +9,7 @@ import {
   type MemoryLayer,
   type MemoryLookup,
 } from '@ultramem/inference';
-import type { Kernels, Matrix } from '@ultramem/kernels';
+import type { FeedForward, Kernels } from '@ultramem/kernels';
 import type { BenchCase } from '../bench-case.ts';
 import type { BenchContext } from '../bench-context.ts';
 import { ownSide } from '../interleave.ts';
@@ -64,18 +64,23 @@ async function measureStack(context: BenchContext, arithmetic: Arithmetic): Prom
   const kernels = await context.kernels(activations);
   const directory = await context.model(config, dtype);
   const checkpoint = await openCheckpoint(fileDirectory(directory), { parts: 'all' });
-  const matrix = (block: number, part: string) =>
-    kernels.loadMatrix(checkpoint.tensor(`transformer.blocks.${block}.${part}.weight`));
+  const linear = async (block: number, part: string) => ({
+    weight: await kernels.loadMatrix(checkpoint.tensor(`transformer.blocks.${block}.${part}.weight`)),
+    bias: null,
+  });
   const blocks: Stack['blocks'] = [];
   for (let block = 0; block < layers; block++)
-    blocks.push({ ffProj: await matrix(block, 'ff_proj'), ffOut: await matrix(block, 'ff_out') });
+    blocks.push({
+      inner: await linear(block, 'ff_proj'),
+      activation: 'swiglu',
+      outer: await linear(block, 'ff_out'),
+    });
   const memoryLayers = await loadMemoryLayers(checkpoint, kernels);
   const lookUp = await createLocalLookup({ checkpoint, kernels, memoryLayers });
   const stack: Stack = {
     kernels,
     blocks,
     width,
-    hidden: Number(config.mlp_hidden_size),
     places,
     memoryLayers,
     lookUp,
@@ -90,10 +95,8 @@ async function measureStack(context: BenchContext, arithmetic: Arithmetic): Prom
 
 interface Stack {
   kernels: Kernels;
-  blocks: { ffProj: Matrix; ffOut: Matrix }[];
+  blocks: FeedForward[];
   width: number;
-  /** Rows of ffProj. */
-  hidden: number;
   /** The block after which each memory layer is added. */
   places: number[];
   memoryLayers: readonly MemoryLayer[];
@@ -159,13 +162,8 @@ async function run(stack: Stack, input: Float32Array, withMemory: boolean): Prom
   const { kernels, places, memoryLayers, lookUp } = stack;
   const x = input.slice();
   const rows = x.length / stack.width;
-  for (const [block, { ffProj, ffOut }] of stack.blocks.entries()) {
-    const activated = await kernels.activate(
-      'swiglu',
-      await kernels.matmul(ffProj, x, rows, null),
-      stack.hidden,
-    );
-    await kernels.addInto(x, await kernels.matmul(ffOut, activated, rows, null));
+  for (const [block, feedForward] of stack.blocks.entries()) {
+    await kernels.addInto(x, await kernels.feedForward(feedForward, x, rows));
     const layer = memoryLayers[places.indexOf(block)];
     if (!withMemory || layer === undefined) continue;
     const h = x.slice();

@@ -1,7 +1,7 @@
 #include "addon/arguments.h"
 #include "addon/async-call.h"
-#include "core/activation.h"
 #include "core/attend.h"
+#include "core/feed-forward.h"
 #include "core/matmul.h"
 #include "core/normalise.h"
 #include "core/rotate.h"
@@ -67,19 +67,27 @@ napi_value matmulOf(Arguments& arguments) {
   });
 }
 
-// activate(engine, kind: 0 swiglu, 1 gelu, 2 relu, x [rows, width], width, out [rows, width / 2] or x itself)
-napi_value activateOf(Arguments& arguments) {
+// feedForward(engine, inner, its bias or null, activation: 0 swiglu, 1 gelu, 2 relu, outer, its bias or null, x [rowCount, columns of inner],
+// rowCount, out [rowCount, rows of outer])
+napi_value feedForwardOf(Arguments& arguments) {
   const auto engine = arguments.handle<Engine>(0);
-  const auto kind = static_cast<Activation>(arguments.whole(1, 2));
-  const auto x = arguments.array<float>(2);
-  const uint64_t width = arguments.whole(3);
-  const auto out = arguments.array<float>(4);
-  const uint64_t rows = width == 0 ? 0 : x.size() / width;
-  require(rows * width == x.size(), "x is [rows, width]");
-  if (kind == Activation::swiglu) require(width % 2 == 0 && out.size() == x.size() / 2, "the result is [rows, width / 2]");
-  else require(out.data() == x.data() && out.size() == x.size(), "gelu and relu work in place");
-  return engine->call(arguments, activateNs(x.size()), [=](Workers& workers) {
-    activate(kind, x.data(), rows, width, out.data(), workers);
+  const auto inner = arguments.handle<MatrixObject>(1);
+  const auto innerBias = arguments.optionalArray<float>(2);
+  const auto activation = static_cast<Activation>(arguments.whole(3, 2));
+  const auto outer = arguments.handle<MatrixObject>(4);
+  const auto outerBias = arguments.optionalArray<float>(5);
+  const auto x = arguments.array<float>(6);
+  const uint64_t rowCount = arguments.whole(7);
+  const auto out = arguments.array<float>(8);
+  require(inner->rows() == sizeProduct({outer->columns(), activation == Activation::swiglu ? uint64_t{2} : uint64_t{1}}),
+          "the second weight has a column for each number that the non-linearity leaves");
+  require(x.size() == sizeProduct({rowCount, inner->columns()}), "x is [rowCount, columns]");
+  require(out.size() == sizeProduct({rowCount, outer->rows()}), "the result is [rowCount, rows]");
+  require(innerBias.data() == nullptr || innerBias.size() == inner->rows(), "the first bias is [rows]");
+  require(outerBias.data() == nullptr || outerBias.size() == outer->rows(), "the second bias is [rows]");
+  const auto layer = [=] { return FeedForward{*inner, innerBias.data(), activation, *outer, outerBias.data()}; };
+  return engine->call(arguments, feedForwardNs(layer(), rowCount), [=](Workers& workers) {
+    feedForward(layer(), x.data(), rowCount, out.data(), workers);
   });
 }
 
@@ -177,7 +185,7 @@ void registerDense(napi_env env, napi_value exports) {
   exportMethod<releaseMatrix>(env, exports, "releaseMatrix");
   exportMethod<matrixBytes>(env, exports, "matrixBytes");
   exportMethod<matmulOf>(env, exports, "matmul");
-  exportMethod<activateOf>(env, exports, "activate");
+  exportMethod<feedForwardOf>(env, exports, "feedForward");
   exportMethod<normaliseOf>(env, exports, "normalise");
   exportMethod<addIntoOf>(env, exports, "addInto");
   exportMethod<rotateOf>(env, exports, "rotate");

@@ -31,9 +31,9 @@ class Memory {
   size_t size_ = 0;
 };
 
-// The calling thread's scratch memory of at least this size; its content is lost when a larger one is asked for. Each `slot` (below
-// SCRATCH_SLOTS) is a memory of its own.
-constexpr int SCRATCH_SLOTS = 2;
+// The calling thread's scratch memory of at least this size; its content is lost when a larger one is asked for. Each `slot` is a memory of
+// its own: two for a kernel by itself, the named ones for what lies between the kernels of one call.
+enum Scratch : int { HIDDEN = 2, ACTIVATED = 3, SCRATCH_SLOTS = 4 };
 void* scratch(int slot, size_t bytes);
 
 }  // namespace ultramem

@@ -86,6 +86,7 @@ function validCalls(addon, engine) {
   const f32 = (length) => new Float32Array(length).fill(0.5);
   const [rows, columns] = [9, 12];
   const matrix = addon.createMatrix(0, rows, columns, true);
+  const outer = addon.createMatrix(1, 7, rows, false);
   const filled = () => new Uint8Array(f32(rows * columns).buffer);
   const [heads, keyCount, width, rank, tokens, k, cores] = [2, 20, 12, 2, 3, 4, 2];
   const keys = addon.createKeys(heads, keyCount, width, rank);
@@ -116,7 +117,7 @@ function validCalls(addon, engine) {
     ['fillMatrix', () => [engine, matrix, 0, filled()]],
     ['matrixBytes', () => [matrix]],
     ['matmul', () => [engine, matrix, f32(5 * columns), 5, f32(rows), f32(5 * rows)]],
-    ['activate', () => [engine, 0, f32(40), 10, f32(20)]],
+    ['feedForward', () => [engine, matrix, f32(rows), 1, outer, f32(7), f32(5 * columns), 5, f32(5 * 7)]],
     ['normalise', () => [engine, f32(40), 10, true, 1e-5, f32(10), f32(10), f32(40)]],
     ['addInto', () => [engine, f32(40), f32(40)]],
     ['rotate', () => [engine, f32(3 * 2 * 18), 9, f32(5 * 9), f32(5 * 9), Uint32Array.of(0, 4, 2)]],
@@ -261,6 +262,8 @@ function mutateList(values, at, random, addon) {
     case 2: {
       const element = list[where];
       Object.defineProperty(list, where, {
+        configurable: true,
+        set: () => {}, // another change of this list may come upon it
         get: () => {
           const arrays = [...values, ...list.slice(0, where)].filter(ArrayBuffer.isView);
           for (const { buffer } of arrays)

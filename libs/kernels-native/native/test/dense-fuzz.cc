@@ -1,8 +1,9 @@
-// Products, activations, attention, norms and residuals of random shapes against loops in double precision.
+// Products, activations, MLPs, attention, norms and residuals of random shapes against loops in double precision.
 #include <bit>
 
 #include "core/activation.h"
 #include "core/attend.h"
+#include "core/feed-forward.h"
 #include "core/matmul.h"
 #include "core/normalise.h"
 #include "core/rotate.h"
@@ -277,6 +278,33 @@ void checkActivation(Random& random, Workers& workers) {
   }
 }
 
+// The bits of its steps.
+void checkFeedForward(Random& random, Workers& workers) {
+  const auto kind = static_cast<Activation>(random.below(3));
+  const size_t hidden = random.oneIn(8) ? 1024 : random.below(70);
+  const size_t width = hidden == 1024 ? 1 : random.between(1, 70);
+  const size_t rowCount = hidden == 1024 ? random.between(2000, 8400) : random.below(140);
+  const size_t innerRows = hidden * (kind == Activation::swiglu ? 2 : 1);
+  const auto load = [&](size_t rows, size_t columns) {
+    const auto dtype = static_cast<Dtype>(random.below(3));
+    auto matrix = std::make_unique<PackedMatrix>(dtype, rows, columns, random.oneIn(2));
+    const Exact<uint8_t> bytes = weights(random, dtype, rows * columns);
+    matrix->fill(0, rows, bytes.data(), workers);
+    return matrix;
+  };
+  const auto inner = load(innerRows, width), outer = load(width, hidden);
+  const Exact<float> x = normals(random, rowCount * width), innerBias = normals(random, innerRows), outerBias = normals(random, width);
+  const FeedForward layer{*inner, random.oneIn(2) ? innerBias.data() : nullptr, kind, *outer, random.oneIn(2) ? outerBias.data() : nullptr};
+  Exact<float> out(rowCount * width), want(rowCount * width);
+  feedForward(layer, x.data(), rowCount, out.data(), workers);
+  Exact<float> first(rowCount * innerRows), second(rowCount * hidden);
+  float* activated = kind == Activation::swiglu ? second.data() : first.data();
+  matmul(*inner, x.data(), rowCount, layer.innerBias, first.data(), workers);
+  activate(kind, first.data(), rowCount, innerRows, activated, workers);
+  matmul(*outer, activated, rowCount, layer.outerBias, want.data(), workers);
+  for (size_t i = 0; i < want.size(); i++) expectSameBits("feed-forward", i, out[i], want[i]);
+}
+
 // The bits of one loop over eight lanes, in every batch and on every instruction set.
 void checkNormalise(Random& random, Workers& workers) {
   const size_t rows = random.below(random.oneIn(5) ? 400 : 6);
@@ -349,6 +377,7 @@ int main(int argc, char** argv) {
     if (round % 4 == 0) checkLargeMatmul(random, workers);
     checkAttend(random, workers);
     checkActivation(random, workers);
+    checkFeedForward(random, workers);
     checkNormalise(random, workers);
     checkRotate(random, workers);
     checkAddInto(random, workers);

@@ -1,5 +1,5 @@
 import { attendAlone, type SequenceAttention } from '../attend-each.ts';
-import type { AttendRequest } from '../dense-requests.ts';
+import type { AttendRequest } from '../dense.ts';
 import { type ConformanceCase, expectAssertion, expectClose, expectSame } from './checks.ts';
 import { inside, normals } from './inputs.ts';
 import { naiveAttend } from './naive-dense.ts';

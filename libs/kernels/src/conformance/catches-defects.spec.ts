@@ -43,6 +43,26 @@ const DEFECTS: [string, string, Partial<Kernels>][] = [
     'normalise: layer',
     { normalise: (norm, x, width) => good.normalise({ ...norm, kind: 'rms' }, x, width) },
   ],
+  [
+    'the other half as the gate',
+    'feedForward: swiglu, whose second half',
+    {
+      feedForward: (layer, x, n) =>
+        good.feedForward(
+          layer,
+          x.map((_, i) => x[(i + (x.length / n) * 0.5) % x.length]),
+          n,
+        ),
+    },
+  ],
+  [
+    'a forgotten second bias',
+    'feedForward: relu of 9 rows',
+    {
+      feedForward: (layer, x, n) =>
+        good.feedForward({ ...layer, outer: { ...layer.outer, bias: null } }, x, n),
+    },
+  ],
   ['a residual that is replaced', 'addInto: sums', { addInto: async (sum, addend) => sum.set(addend) }],
   [
     'forgotten alibi',

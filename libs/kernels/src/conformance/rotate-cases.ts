@@ -1,4 +1,4 @@
-import type { RopeTable } from '../dense-requests.ts';
+import type { RopeTable } from '../dense.ts';
 import { type ConformanceCase, expectAssertion, expectSame } from './checks.ts';
 import { inside, normals } from './inputs.ts';
 

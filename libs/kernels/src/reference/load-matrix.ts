@@ -1,6 +1,6 @@
 import { readFloats, type TensorSource } from '@ultramem/checkpoint';
 import { assert } from '@ultramem/invariant';
-import type { ActivationDType } from '../dense-requests.ts';
+import type { ActivationDType } from '../dense.ts';
 import type { Matrix } from '../kernels.ts';
 import { Resident } from './resident.ts';
 

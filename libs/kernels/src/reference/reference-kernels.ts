@@ -1,6 +1,7 @@
 import { addressValues } from '@ultramem/ultramem';
 import { activate } from '../activation.ts';
 import { attendEach } from '../attend-each.ts';
+import { feedForwardInSteps, gridRequest } from '../in-steps.ts';
 import type { Kernels } from '../kernels.ts';
 import { addInto } from './add-into.ts';
 import { attend } from './attend.ts';
@@ -15,7 +16,7 @@ import { packVectors, unpackVectors } from './pack-vectors.ts';
 import { pool } from './pool.ts';
 import { rotate } from './rotate.ts';
 import { scoreKeys } from './score-keys.ts';
-import { gridRequest, selectGrid } from './select-grid.ts';
+import { selectGrid } from './select-grid.ts';
 import { createTurns } from './turns.ts';
 
 /**
@@ -25,13 +26,14 @@ import { createTurns } from './turns.ts';
  */
 export function createReferenceKernels(breathe: (() => Promise<void>) | null = null): Kernels {
   const turns = createTurns(breathe);
+  const product: Kernels['matmul'] = (weight, x, rowCount, bias) => matmul(turns, weight, x, rowCount, bias);
   return {
     backend: 'reference',
     loadMatrix,
     loadKeys,
     loadValues,
-    matmul: (weight, x, rowCount, bias) => matmul(turns, weight, x, rowCount, bias),
-    activate: async (kind, x, width) => activate(kind, x, width),
+    matmul: product,
+    feedForward: (layer, x, rowCount) => feedForwardInSteps(layer, x, rowCount, product, activate),
     normalise: async (norm, x, width) => normalise(norm, x, width),
     rotate: async (rope, x, positions) => rotate(rope, x, positions),
     addInto: async (sum, addend) => addInto(sum, addend),

@@ -1,5 +1,5 @@
 import { assertRotation } from '../check-dense.ts';
-import type { RopeTable } from '../dense-requests.ts';
+import type { RopeTable } from '../dense.ts';
 
 /** Rotates every head of `x [positions, heads, headWidth]` in place, half-split pairing (SEMANTICS 2.2 step 4). */
 export function rotate(rope: RopeTable, x: Float32Array, positions: Uint32Array): void {

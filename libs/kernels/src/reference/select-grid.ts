@@ -1,7 +1,6 @@
-import { assert } from '@ultramem/invariant';
-import { type Candidates, rangeLength, type Selection, SIDES, topK } from '@ultramem/ultramem';
+import { type Selection, SIDES, topK } from '@ultramem/ultramem';
 import { assertGrid, emptySelection } from '../check-requests.ts';
-import type { GridRequest, KeyTable, SelectRequest } from '../kernels.ts';
+import type { GridRequest } from '../kernels.ts';
 import { softmax } from './attend.ts';
 
 /**
@@ -42,14 +41,6 @@ export function selectGrid(request: GridRequest): Selection {
     }
   }
   return selection;
-}
-
-/** The grid over candidates of keys that hold the whole axes. */
-export function gridRequest(keys: KeyTable, request: SelectRequest, candidates: Candidates): GridRequest {
-  const { headCount, rank, range } = keys;
-  assert(range.start === 0, 'whoever selects holds every key');
-  const { cores, coreCount } = request;
-  return { candidates, headCount, keyCount: rangeLength(range), rank, cores, coreCount };
 }
 
 /** Memory+: row score plus column score. */

@@ -1,6 +1,21 @@
+import type { Matrix } from './kernels.ts';
+
 export type Activation = 'swiglu' | 'gelu' | 'relu';
 /** F32 is exact. BF16 is what PyTorch multiplies in bf16 models, at up to twice the rate where the processor multiplies pairs of bf16. */
 export type ActivationDType = 'F32' | 'BF16';
+
+/** `x weightᵀ + bias` */
+export interface Linear {
+  readonly weight: Matrix; // [out, in]
+  readonly bias: Float32Array | null; // [out]
+}
+
+/** The MLP of a block (SEMANTICS 2.2 step 8): `inner`, the non-linearity, `outer`. */
+export interface FeedForward {
+  readonly inner: Linear; // [hidden, or twice it for swiglu, width]; swiglu's second half is the gate
+  readonly activation: Activation;
+  readonly outer: Linear; // [width, hidden]
+}
 
 /** Cosines and sines of every position and frequency. Feature j of a head goes with feature j + headWidth / 2. */
 export interface RopeTable {
