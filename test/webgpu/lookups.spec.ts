@@ -150,6 +150,7 @@ function selection(seed: number) {
     ...{ groupOfHead: new Uint32Array(headCount), coreCount },
     collapse: { row: normals(seed + 300, headCount * rank), column: normals(seed + 400, headCount * rank) },
     cores: normals(seed + 500, coreCount * headCount * rank * rank),
+    addressing: { geometry: oneBlock(keyCount), layer: 0, shuffle: null },
   };
   const keys = memoryTensor('keys', 'F32', [headCount, 2, keyCount, width, rank], floats);
   return { keys, whole: { start: 0, end: keyCount }, request };
@@ -158,4 +159,10 @@ function selection(seed: number) {
 function normals(seed: number, length: number, scale = 1): Float32Array {
   const random = createRandom(seed);
   return Float32Array.from({ length }, () => scale * random.normal());
+}
+
+/** One block of every virtual index. */
+function oneBlock(keyCount: number) {
+  const rows = keyCount ** 2;
+  return { windowRows: rows, windowStride: 0, tableRows: rows, virtualBlocks: 1, poolBlocks: 1 };
 }

@@ -1,11 +1,5 @@
-import type { Kernels, KeyTable } from '@ultramem/kernels';
-import {
-  type Candidates,
-  type MemoryGeometry,
-  queryGroupOfHead,
-  type Selection,
-  type ValueAddresses,
-} from '@ultramem/ultramem';
+import type { Kernels, KeyTable, SelectedSlots } from '@ultramem/kernels';
+import { type Candidates, type MemoryGeometry, queryGroupOfHead } from '@ultramem/ultramem';
 import type { SelectionWeights } from './load-memory-layers.ts';
 import type { LookupRequest } from './memory-lookup.ts';
 
@@ -21,7 +15,7 @@ export async function selectSlots(
   weights: SelectionWeights,
   layer: number,
   candidates: Candidates,
-): Promise<{ selection: Selection; addresses: ValueAddresses }> {
+): Promise<SelectedSlots> {
   const selection = await kernels.selectGrid({
     candidates,
     headCount: geometry.headCount,
@@ -30,7 +24,9 @@ export async function selectSlots(
     cores: weights.cores,
     coreCount: geometry.coreCount,
   });
-  return { selection, addresses: await addressesOf(kernels, geometry, layer, weights, selection) };
+  const { virtualIndex } = selection;
+  const addresses = await kernels.address({ geometry, layer, virtualIndex, shuffle: weights.shuffle });
+  return { selection, addresses };
 }
 
 /** Query to winning slots, for whoever holds every key of the layer; candidates only where they are to be shown. */
@@ -39,8 +35,8 @@ export async function selectByKeys(
   memoryLayer: { geometry: MemoryGeometry } & SelectionWeights,
   keys: KeyTable,
   { layer, tokenCount, query, explain }: LookupRequest,
-): Promise<{ candidates: Candidates | null; selection: Selection; addresses: ValueAddresses }> {
-  const { geometry, collapse, cores } = memoryLayer;
+): Promise<SelectedSlots & { candidates: Candidates | null }> {
+  const { geometry, collapse, cores, shuffle } = memoryLayer;
   const request = {
     query,
     tokenCount,
@@ -53,22 +49,9 @@ export async function selectByKeys(
     const candidates = await kernels.scoreKeys(keys, request);
     return { candidates, ...(await selectSlots(kernels, geometry, memoryLayer, layer, candidates)) };
   }
-  const selection = await kernels.select(keys, { ...request, cores, coreCount: geometry.coreCount });
-  return {
-    candidates: null,
-    selection,
-    addresses: await addressesOf(kernels, geometry, layer, memoryLayer, selection),
-  };
-}
-
-function addressesOf(
-  kernels: Kernels,
-  geometry: MemoryGeometry,
-  layer: number,
-  { shuffle }: SelectionWeights,
-  { virtualIndex }: Selection,
-): Promise<ValueAddresses> {
-  return kernels.address({ geometry, layer, virtualIndex, shuffle });
+  const addressing = { geometry, layer, shuffle };
+  const chosen = await kernels.select(keys, { ...request, cores, coreCount: geometry.coreCount, addressing });
+  return { candidates: null, ...chosen };
 }
 
 /** `entryStart` of a batch in which every token has the same number of entries. */

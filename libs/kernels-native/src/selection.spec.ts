@@ -67,7 +67,7 @@ describe.skipIf(!probe.available)('native selection', () => {
 async function answers(kernels: Kernels, problem: Problem) {
   const { keys, norm, request } = inputs(problem);
   const handle = await kernels.loadKeys(keys, { start: 0, end: problem.keyCount }, norm);
-  const { cores, coreCount, ...score } = request;
+  const { cores, coreCount, addressing, ...score } = request;
   const bits = (result: object) =>
     Object.values(result).map((value) =>
       ArrayBuffer.isView(value)
@@ -75,7 +75,10 @@ async function answers(kernels: Kernels, problem: Problem) {
         : value,
     );
   const candidates = await kernels.scoreKeys(handle, score).catch((error: { code: string }) => error.code);
-  const selection = await kernels.select(handle, request).then(bits, (error: { code: string }) => error.code);
+  const selection = await kernels.select(handle, request).then(
+    ({ selection, addresses }) => [...bits(selection), ...bits(addresses)],
+    (error: { code: string }) => error.code,
+  );
   handle.release();
   if (typeof candidates === 'string') return { candidates, selection };
   const { headCount, keyCount, rank } = problem;
@@ -109,6 +112,7 @@ function inputs(problem: Problem) {
     collapse: { row: array(headCount * rank), column: array(headCount * rank) },
     cores: hasCores ? array(coreCount * headCount * rank * rank) : null,
     coreCount,
+    addressing: { geometry: oneBlock(keyCount), layer: 0, shuffle: null },
   };
   const norm =
     problem.norm === 'none' ? null : { kind: problem.norm, eps: 1e-5, weight: array(width), bias: null };
@@ -126,4 +130,10 @@ function numbers(seed: number): () => number {
     state = (Math.imul(state, 1664525) + 1013904223) | 0;
     return state / 2 ** 30;
   };
+}
+
+/** One block of every virtual index. */
+function oneBlock(keyCount: number) {
+  const rows = keyCount ** 2;
+  return { windowRows: rows, windowStride: 0, tableRows: rows, virtualBlocks: 1, poolBlocks: 1 };
 }

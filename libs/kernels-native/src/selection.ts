@@ -1,5 +1,6 @@
 import { assert, OperatingError } from '@ultramem/invariant';
 import {
+  type Addressing,
   type AddressRequest,
   assertCores,
   assertGrid,
@@ -9,6 +10,7 @@ import {
   type KeyTable,
   readNormalisedKeys,
   type ScoreRequest,
+  type SelectedSlots,
   type SelectRequest,
   softmax,
 } from '@ultramem/kernels';
@@ -39,6 +41,8 @@ type ScoreArguments = [
   Float32Array,
   number,
 ];
+/** `shuffle, virtualCount, windowRows, tableRows, offset, slot, block` of a call. */
+type AddressArguments = [Uint32Array | null, number, number, number, number, Uint32Array, Uint8Array | null];
 /** `virtualIndex, scores, rankScore, sums`. */
 type WinnerArguments = [Float64Array, Float32Array | null, Float32Array, Float64Array | null];
 
@@ -54,7 +58,13 @@ export interface SelectionAddon {
   ): Pending;
   select(
     engine: Engine,
-    ...rest: [...ScoreArguments, cores: Float32Array | null, coreCount: number, ...WinnerArguments]
+    ...rest: [
+      ...ScoreArguments,
+      cores: Float32Array | null,
+      coreCount: number,
+      ...WinnerArguments,
+      ...([] | AddressArguments),
+    ]
   ): Pending;
   selectGrid(
     engine: Engine,
@@ -69,17 +79,7 @@ export interface SelectionAddon {
     coreCount: number,
     ...winners: WinnerArguments
   ): Pending;
-  addressValues(
-    engine: Engine,
-    virtualIndex: Float64Array,
-    shuffle: Uint32Array | null,
-    virtualCount: number,
-    windowRows: number,
-    tableRows: number,
-    offset: number,
-    slot: Uint32Array,
-    block: Uint8Array | null,
-  ): Pending;
+  addressValues(engine: Engine, virtualIndex: Float64Array, ...rest: AddressArguments): Pending;
 }
 
 class NativeKeys extends Resident<KeysHandle> implements KeyTable {
@@ -143,15 +143,24 @@ async function select(
   engine: Engine,
   keys: NativeKeys,
   request: SelectRequest,
-): Promise<Selection> {
-  const { tokenCount, cores, coreCount } = request;
+): Promise<SelectedSlots> {
+  const { tokenCount, cores, coreCount, addressing } = request;
   const { headCount, rank } = keys;
   assert(keys.range.start === 0, 'whoever selects holds every key');
   const k = Math.min(request.k, rangeLength(keys.range));
   const call = scoreArguments(keys, request, k);
   assertCores(request, headCount, rank);
   const selection = unwrittenSelection(tokenCount, headCount * k, coreCount);
-  return winners(selection, k, cores, (...into) => addon.select(engine, ...call, cores, coreCount, ...into));
+  const count = tokenCount * headCount * k;
+  const addresses = unwrittenAddresses(count);
+  const into = addressArguments(addressing, addresses);
+  await winners(selection, k, cores, (...winner) =>
+    addon.select(engine, ...call, cores, coreCount, ...winner, ...(into ?? [])),
+  );
+  const { geometry, layer, shuffle } = addressing;
+  if (into === null)
+    return { selection, addresses: addressValues(geometry, layer, selection.virtualIndex, shuffle) };
+  return { selection, addresses };
 }
 
 async function selectGrid(addon: Addon, engine: Engine, request: GridRequest): Promise<Selection> {
@@ -178,25 +187,28 @@ async function selectGrid(addon: Addon, engine: Engine, request: GridRequest): P
 
 async function address(addon: Addon, engine: Engine, request: AddressRequest): Promise<ValueAddresses> {
   const { geometry, layer, virtualIndex, shuffle } = request;
+  const addresses = unwrittenAddresses(virtualIndex.length);
+  const into = addressArguments(request, addresses);
+  if (into === null) return addressValues(geometry, layer, virtualIndex, shuffle);
+  await settled(() => addon.addressValues(engine, virtualIndex, ...into));
+  return addresses;
+}
+
+/** Null beyond 32 bits, where the native side does not go, nor does any table that fits a machine. */
+function addressArguments(
+  { geometry, layer, shuffle }: Addressing,
+  { slot, block }: ValueAddresses,
+): AddressArguments | null {
+  const { windowRows, windowStride, tableRows, poolBlocks } = geometry;
   const virtualCount = virtualValueCount(geometry);
-  // Beyond 32 bits the native side does not go, nor does any table that fits a machine.
-  if (shuffle instanceof Float64Array || virtualCount >= 2 ** 32)
-    return addressValues(geometry, layer, virtualIndex, shuffle);
-  const slot = unwritten(Uint32Array, virtualIndex.length);
-  const block = new Uint8Array(virtualIndex.length);
-  try {
-    await addon.addressValues(
-      engine,
-      ...([virtualIndex, shuffle, virtualCount, geometry.windowRows, geometry.tableRows] as const),
-      layer * geometry.windowStride,
-      slot,
-      geometry.poolBlocks > 1 ? block : null,
-    );
-  } catch (error) {
-    assert(!hasCode(error, 'INDEX_OUTSIDE'), 'a virtual index lies inside the shuffle');
-    throw error;
-  }
-  return { block, slot };
+  if (shuffle instanceof Float64Array || virtualCount >= 2 ** 32) return null;
+  const blockOrNone = poolBlocks > 1 ? block : null;
+  return [shuffle, virtualCount, windowRows, tableRows, layer * windowStride, slot, blockOrNone];
+}
+
+/** Blocks are zero where there is only one. */
+function unwrittenAddresses(count: number): ValueAddresses {
+  return { block: new Uint8Array(count), slot: unwritten(Uint32Array, count) };
 }
 
 function scoreArguments(keys: NativeKeys, request: ScoreRequest, k: number): ScoreArguments {
@@ -238,7 +250,7 @@ function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
 
-/** Awaits a call that may fail with the one code that selection has. */
+/** Awaits a call that may fail with what selection fails with. */
 async function settled(call: () => Pending): Promise<void> {
   try {
     const pending = call();
@@ -249,6 +261,7 @@ async function settled(call: () => Pending): Promise<void> {
         'NON_FINITE_SCORE',
         'a score is NaN; expected finite queries and keys; check the checkpoint and the input',
       );
+    assert(!hasCode(error, 'INDEX_OUTSIDE'), 'a virtual index lies inside the shuffle');
     throw error;
   }
 }

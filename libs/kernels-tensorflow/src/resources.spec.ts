@@ -24,6 +24,10 @@ describe.skipIf(absent !== null)(
 
     it(`is the same after ${LOOKUPS} lookups, a tenth of which fail`, async () => {
       const [heads, keyCount, width, rows, columns] = [2, 64, 16, 512, 256];
+      const geometry = {
+        ...{ windowRows: keyCount ** 2, windowStride: 0, tableRows: keyCount ** 2 },
+        ...{ virtualBlocks: 1, poolBlocks: 1 },
+      };
       const keys = await kernels.loadKeys(
         memoryTensor('keys', 'F32', [heads, 2, keyCount, width], normals(heads * 2 * keyCount * width)),
         { start: 0, end: keyCount },
@@ -45,8 +49,12 @@ describe.skipIf(absent !== null)(
         collapse: { row: normals(heads), column: normals(heads) },
       };
       const lookUp = async (i: number): Promise<void> => {
-        const selection = await kernels.select(keys, { ...score, cores: normals(heads), coreCount: 1 });
-        const slot = Uint32Array.from(selection.virtualIndex, (index) => index % rows);
+        const chosen = await kernels.select(keys, {
+          ...{ ...score, cores: normals(heads), coreCount: 1 },
+          addressing: { geometry, layer: 0, shuffle: null },
+        });
+        const { selection, addresses } = chosen;
+        const slot = addresses.slot.map((row) => row % rows);
         if (i % 10 === 9) slot[3] = rows;
         const pooling = kernels.pool(values, {
           ...{

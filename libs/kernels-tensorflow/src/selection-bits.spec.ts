@@ -102,6 +102,7 @@ function inputs(setup: Setup): { keys: Float32Array; request: SelectRequest } {
       ...{ query, tokenCount, groupCount: GROUPS, groupOfHead: Uint32Array.of(1, 0, 1), k },
       collapse: setup.keys === 'opposite ranks' ? { row: opposite, column: opposite } : vectors,
       ...coresOf(setup, normals),
+      addressing: { geometry: oneBlock(keyCount), layer: 0, shuffle: null },
     },
   };
 }
@@ -117,4 +118,10 @@ function coresOf(
   const two = normals(2 * size).map((value) => Math.round(value * 1024) / 1024);
   const third = Float32Array.from({ length: size }, (_, i) => -(two[i] + two[size + i]));
   return { cores: Float32Array.of(...two, ...third, ...normals(size, 1e-14)), coreCount: 4 };
+}
+
+/** One block of every virtual index. */
+function oneBlock(keyCount: number) {
+  const rows = keyCount ** 2;
+  return { windowRows: rows, windowStride: 0, tableRows: rows, virtualBlocks: 1, poolBlocks: 1 };
 }

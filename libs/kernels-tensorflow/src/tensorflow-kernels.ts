@@ -3,8 +3,8 @@ import {
   attendEach,
   createReferenceKernels,
   feedForwardInSteps,
-  gridRequest,
   type Kernels,
+  selectInSteps,
 } from '@ultramem/kernels';
 import { activate } from './activate.ts';
 import { attend } from './attend.ts';
@@ -34,8 +34,11 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
   const binding = loadBinding(parseDevice(options.device ?? null));
   const breathe = options.breathe ?? (async () => {});
   const reference = createReferenceKernels();
-  const grid: Kernels['selectGrid'] = (request) =>
-    selectGrid(binding, breathe, reference.selectGrid, request);
+  const choosing: Pick<Kernels, 'scoreKeys' | 'selectGrid' | 'address'> = {
+    scoreKeys: (keys, request) => scoreKeys(binding, breathe, keys, request),
+    selectGrid: (request) => selectGrid(binding, breathe, reference.selectGrid, request),
+    address: reference.address,
+  };
   const product: Kernels['matmul'] = (weight, x, rowCount, bias) =>
     matmul(binding, breathe, weight, x, rowCount, bias);
   return {
@@ -50,11 +53,8 @@ export async function createTensorflowKernels(options: TensorflowOptions = {}): 
     rotate: reference.rotate,
     addInto: reference.addInto,
     attend: (request) => attendEach(request, (sequence) => attend(binding, breathe, sequence)),
-    scoreKeys: (keys, request) => scoreKeys(binding, breathe, keys, request),
-    selectGrid: grid,
-    select: async (keys, request) =>
-      grid(gridRequest(keys, request, await scoreKeys(binding, breathe, keys, request))),
-    address: reference.address,
+    ...choosing,
+    select: (keys, request) => selectInSteps(keys, request, choosing),
     pool: (values, request) => pool(binding, breathe, values, request),
     dotRows: (table, request) => dotRows(binding, breathe, table, request),
     mergePartials: reference.mergePartials,

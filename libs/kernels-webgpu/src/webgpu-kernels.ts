@@ -5,9 +5,8 @@ import {
   attendEach,
   createReferenceKernels,
   feedForwardInSteps,
-  type GridRequest,
-  gridRequest,
   type Kernels,
+  selectInSteps,
 } from '@ultramem/kernels';
 import { activate } from './activate.ts';
 import { attend } from './attend.ts';
@@ -50,7 +49,11 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
   const gpu = new Gpu(device);
   const host = createReferenceKernels(breathe);
   const gridLimits = { cellsMin: options.gridCellsMin ?? GRID_CELLS_MIN, partBytes };
-  const grid = (request: GridRequest) => selectGrid(gpu, host.selectGrid, request, gridLimits);
+  const choosing: Pick<Kernels, 'scoreKeys' | 'selectGrid' | 'address'> = {
+    scoreKeys: (keys, request) => scoreKeys(gpu, breathe, keys, request),
+    selectGrid: (request) => selectGrid(gpu, host.selectGrid, request, gridLimits),
+    address: host.address,
+  };
   const product: Kernels['matmul'] = (weight, x, rowCount, bias) => matmul(gpu, weight, x, rowCount, bias);
   const { run, lost } = refusingWhenLost(device);
   return {
@@ -72,11 +75,10 @@ export function createWebgpuKernels(device: GPUDevice, options: WebgpuOptions = 
       run(() =>
         attendEach(request, (sequence) => attend(gpu, () => host.attend(attendAlone(sequence)), sequence)),
       ),
-    scoreKeys: (keys, request) => run(() => scoreKeys(gpu, breathe, keys, request)),
-    selectGrid: (request) => run(() => grid(request)),
-    select: (keys, request) =>
-      run(async () => grid(gridRequest(keys, request, await scoreKeys(gpu, breathe, keys, request)))),
-    address: host.address,
+    scoreKeys: (...all) => run(() => choosing.scoreKeys(...all)),
+    selectGrid: (request) => run(() => choosing.selectGrid(request)),
+    address: choosing.address,
+    select: (keys, request) => run(() => selectInSteps(keys, request, choosing)),
     pool: (values, request) => run(() => pool(gpu, values, request)),
     dotRows: (table, request) => run(() => dotRows(gpu, table, request)),
     mergePartials: host.mergePartials,

@@ -1,14 +1,8 @@
 import { assert, OperatingError } from '@ultramem/invariant';
 import { type Range, rangeLength, type Selection, SIDES } from '@ultramem/ultramem';
-import type {
-  DotRequest,
-  EntryList,
-  GridRequest,
-  KeyTable,
-  PoolRequest,
-  ScoreRequest,
-  ValueTable,
-} from './kernels.ts';
+import type { KeyTable, ValueTable } from './kernels.ts';
+import type { DotRequest, EntryList, PoolRequest } from './pooling.ts';
+import type { GridRequest, ScoreRequest } from './selection.ts';
 
 // What every backend demands of a request before it touches memory. Sizes that do not fit are assertions, numbers out of range errors.
 

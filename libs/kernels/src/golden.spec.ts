@@ -22,8 +22,9 @@ import {
   virtualValueCount,
 } from '@ultramem/ultramem';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { KeyTable, Norm, ScoreRequest } from './kernels.ts';
+import type { KeyTable, Norm } from './kernels.ts';
 import { createReferenceKernels } from './reference/reference-kernels.ts';
+import type { ScoreRequest } from './selection.ts';
 
 const CASES = [
   'v1_a',

@@ -1,8 +1,9 @@
 import { assert } from '@ultramem/invariant';
-import { type Candidates, rangeLength } from '@ultramem/ultramem';
+import { rangeLength } from '@ultramem/ultramem';
 import { assertFeedForward } from './check-dense.ts';
 import type { Activation, FeedForward } from './dense.ts';
-import type { GridRequest, Kernels, KeyTable, SelectRequest } from './kernels.ts';
+import type { Kernels, KeyTable } from './kernels.ts';
+import type { SelectedSlots, SelectRequest } from './selection.ts';
 
 /**
  * `Kernels.feedForward` for backends that compute it step by step.
@@ -23,10 +24,18 @@ export async function feedForwardInSteps(
   return matmul(outer.weight, activated, rowCount, outer.bias);
 }
 
-/** The grid over candidates of keys that hold the whole axes. */
-export function gridRequest(keys: KeyTable, request: SelectRequest, candidates: Candidates): GridRequest {
+/** `Kernels.select` for backends that compute it step by step. */
+export async function selectInSteps(
+  keys: KeyTable,
+  request: SelectRequest,
+  { scoreKeys, selectGrid, address }: Pick<Kernels, 'scoreKeys' | 'selectGrid' | 'address'>,
+): Promise<SelectedSlots> {
+  const { cores, coreCount, addressing, ...score } = request;
   const { headCount, rank, range } = keys;
   assert(range.start === 0, 'whoever selects holds every key');
-  const { cores, coreCount } = request;
-  return { candidates, headCount, keyCount: rangeLength(range), rank, cores, coreCount };
+  const candidates = await scoreKeys(keys, score);
+  const keyCount = rangeLength(range);
+  const selection = await selectGrid({ candidates, headCount, keyCount, rank, cores, coreCount });
+  const { virtualIndex } = selection;
+  return { selection, addresses: await address({ ...addressing, virtualIndex }) };
 }

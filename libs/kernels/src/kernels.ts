@@ -1,16 +1,10 @@
 import type { TensorSource } from '@ultramem/checkpoint';
-import type {
-  Candidates,
-  CollapseVectors,
-  MemoryGeometry,
-  Range,
-  Selection,
-  ShuffleIndex,
-  ValueAddresses,
-} from '@ultramem/ultramem';
+import type { Candidates, Range, Selection, ValueAddresses } from '@ultramem/ultramem';
 import type { ActivationDType, AttendRequest, FeedForward, RopeTable } from './dense.ts';
 import type { PackedEncoding } from './packed-vectors.ts';
 import type { PooledPart, PooledSize } from './pooled-part.ts';
+import type { DotRequest, PoolRequest } from './pooling.ts';
+import type { AddressRequest, GridRequest, ScoreRequest, SelectedSlots, SelectRequest } from './selection.ts';
 
 /**
  * The arithmetic of weights, as one contract for all backends. A backend owns its tables: `load…` copies or maps what
@@ -64,13 +58,13 @@ export interface Kernels {
   scoreKeys(keys: KeyTable, request: ScoreRequest): Promise<Candidates>;
   /** Exact scores on the k x k grid and its best k (SEMANTICS 4.4; section 6 steps 4 and 5 where `cores` is null). */
   selectGrid(request: GridRequest): Promise<Selection>;
-  /**
-   * Both in one call, for whoever holds every key: `selectGrid` of `scoreKeys`, to the last bit. Candidates need not be
-   * ranked or scored exactly further than the winners need.
-   */
-  select(keys: KeyTable, request: SelectRequest): Promise<Selection>;
   /** Where winners lie: `addressValues` of every virtual index (SEMANTICS 4.5, 5.4). */
   address(request: AddressRequest): Promise<ValueAddresses>;
+  /**
+   * All in one call, for whoever holds every key: `selectGrid` of `scoreKeys`, and `address`, to the last bit. Candidates need not be
+   * ranked or scored exactly further than the winners need.
+   */
+  select(keys: KeyTable, request: SelectRequest): Promise<SelectedSlots>;
 
   /** Gathers, weights and sums slots into blocks (SEMANTICS 4.6, 5.5, 5.6); `[tokenCount, blocks, table columns]`. */
   pool(values: ValueTable, request: PoolRequest): Promise<Float32Array>;
@@ -134,61 +128,4 @@ export interface Norm {
   readonly eps: number;
   readonly weight: Float32Array | null;
   readonly bias: Float32Array | null;
-}
-
-export interface ScoreRequest {
-  query: Float32Array; // [tokenCount, groupCount, 2, width]
-  tokenCount: number;
-  groupCount: number;
-  /** Which query pair each head takes. */
-  groupOfHead: Uint32Array; // [heads]
-  collapse: CollapseVectors;
-  /** At most this many; fewer when the table holds fewer rows. */
-  k: number;
-}
-
-export interface GridRequest {
-  candidates: Candidates; // perSide = k
-  headCount: number;
-  keyCount: number;
-  rank: number;
-  /** `[coreCount, heads, rank, rank]`, or null: row score plus column score, then a softmax over each head's winners (Memory+). */
-  cores: Float32Array | null;
-  coreCount: number;
-}
-
-/** `keys` hold the whole axes: `range` is `0 .. keyCount`. */
-export interface SelectRequest extends ScoreRequest {
-  /** As in `GridRequest`. */
-  cores: Float32Array | null;
-  coreCount: number;
-}
-
-export interface AddressRequest {
-  geometry: MemoryGeometry;
-  /** Number of the memory layer; decides its window of a shared table. */
-  layer: number;
-  virtualIndex: Float64Array; // [entries]
-  /** Null where virtual indices are not shuffled (Memory+). */
-  shuffle: ShuffleIndex | null;
-}
-
-/** A ragged batch: entries `entryStart[t] .. entryStart[t + 1] - 1` belong to token t. */
-export interface EntryList {
-  tokenCount: number;
-  entryStart: Uint32Array; // [tokenCount + 1]
-  slot: Uint32Array; // [entries], rows of the whole table, inside the handle's range
-}
-
-export interface PoolRequest extends EntryList {
-  block: Uint8Array; // [entries], below blockCount
-  blockCount: number;
-  weight: Float32Array; // [entries, coreCount]
-  coreCount: number;
-  /** v2 with whole rows: weights are first multiplied by the gated dot product with the pre-value row of the slot. */
-  pre: { table: ValueTable; query: Float32Array /* [tokenCount, width] */; activation: boolean } | null;
-}
-
-export interface DotRequest extends EntryList {
-  query: Float32Array; // [tokenCount, table columns]
 }

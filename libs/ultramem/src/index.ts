@@ -15,4 +15,4 @@ export { type MemoryFamily, type ModelConfig, parseModelConfig } from './model-c
 export { type Range, rangeLength } from './range.ts';
 export { emptyShuffle, ShuffleReader } from './shuffle-reader.ts';
 export { comesBefore, topK } from './top-k.ts';
-export { addressValues, type ShuffleIndex, type ValueAddresses } from './value-index.ts';
+export { addressValues, type ShuffleIndex, type ValueAddresses, type ValueWindows } from './value-index.ts';

@@ -192,7 +192,7 @@ export function winnersPerToken(geometry: MemoryGeometry): number {
 }
 
 /** Length of `shuffle_index` [F * Nv]. Virtual indices are below keyCount², which is less when E is no square. */
-export function virtualValueCount(geometry: MemoryGeometry): number {
+export function virtualValueCount(geometry: Pick<MemoryGeometry, 'virtualBlocks' | 'windowRows'>): number {
   return geometry.virtualBlocks * geometry.windowRows;
 }
 

@@ -4,6 +4,12 @@ import { type MemoryGeometry, virtualValueCount } from './memory-geometry.ts';
 /** A permutation of 0 .. length - 1; 32 bits an entry where they are enough. */
 export type ShuffleIndex = Uint32Array | Float64Array;
 
+/** What of a geometry says where values lie. */
+export type ValueWindows = Pick<
+  MemoryGeometry,
+  'windowRows' | 'windowStride' | 'tableRows' | 'virtualBlocks' | 'poolBlocks'
+>;
+
 /** Where the winners of a batch lie: one entry per winner, in the order of the selection. */
 export interface ValueAddresses {
   block: Uint8Array; // [tokenCount * winnersPerToken], 0 .. poolBlocks - 1
@@ -15,7 +21,7 @@ export interface ValueAddresses {
  * (SEMANTICS 4.5, 5.4). `shuffle` is null for Memory+. Offset and modulo live here and nowhere else.
  */
 export function addressValues(
-  geometry: MemoryGeometry,
+  geometry: ValueWindows,
   layer: number,
   virtualIndex: Float64Array,
   shuffle: ShuffleIndex | null,

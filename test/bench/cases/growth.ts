@@ -99,6 +99,7 @@ async function open(context: BenchContext, kernels: Kernels, n: number): Promise
     ...{ query: randomQueries(geometry, BATCH, 1), tokenCount: BATCH, groupCount: geometry.queryGroupUsed },
     ...{ groupOfHead: groupOfHead(geometry), collapse, k: geometry.topK },
     ...{ cores: await readCores(checkpoint, geometry), coreCount: geometry.coreCount },
+    addressing: { geometry, layer: 0, shuffle: null },
   };
   for (const warm of requests) await kernels.pool(values, warm); // the first touch of a mapped page is the disk's business
   let turn = 0;

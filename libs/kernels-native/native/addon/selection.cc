@@ -1,3 +1,4 @@
+#include <optional>
 #include <vector>
 
 #include "addon/arguments.h"
@@ -24,6 +25,10 @@ void refusingNaN(const Work& work) {
   } catch (const NonFiniteScore& failure) {
     throw Refusal(failure.what(), "NON_FINITE_SCORE");
   }
+}
+
+void addressOrRefuse(const AddressTask& task, Workers& workers) {
+  if (!address(task, workers)) throw Refusal("a virtual index lies inside the shuffle", "INDEX_OUTSIDE");
 }
 
 // createKeys(headCount, keyCount, width, rank): handle, to be filled
@@ -126,8 +131,25 @@ Winners winnersOf(Arguments& arguments, size_t at, uint64_t listCount, uint64_t 
   return {virtualIndex.data(), hasCores ? scores.data() : nullptr, rankScore.data(), hasCores ? nullptr : sums.data()};
 }
 
+// Block and slot of `virtualIndex`: shuffle or null, virtualCount, windowRows, tableRows, offset, slot, block or null; seven arguments from
+// `at` on.
+AddressTask addressingOf(Arguments& arguments, size_t at, const double* virtualIndex, size_t count) {
+  const auto shuffle = arguments.optionalArray<uint32_t>(at);
+  const uint64_t virtualCount = arguments.whole(at + 1, UINT32_MAX);
+  const uint64_t windowRows = arguments.whole(at + 2, UINT32_MAX);
+  const uint64_t tableRows = arguments.whole(at + 3, UINT32_MAX);
+  const uint64_t offset = arguments.whole(at + 4, UINT32_MAX);
+  const auto slot = arguments.array<uint32_t>(at + 5);
+  const auto block = arguments.optionalArray<uint8_t>(at + 6);
+  require(count == 0 || virtualCount > 0, "there is a virtual index");
+  require(shuffle.data() == nullptr || shuffle.size() == virtualCount, "the shuffle has every virtual index");
+  require(windowRows > 0 && windowRows <= tableRows && offset < tableRows, "a window begins inside the table and is no longer");
+  require(slot.size() == count && (block.data() == nullptr || block.size() == count), "every virtual index gets its slot and block");
+  return {virtualIndex, count, shuffle.data(), virtualCount, windowRows, tableRows, offset, slot.data(), block.data()};
+}
+
 // select(engine, keys, query, tokenCount, groupCount, groupOfHead, row, column, k, cores or null, coreCount, virtualIndex, scores,
-// rankScore, sums)
+// rankScore, sums); with seven more, block and slot too
 napi_value selectOf(Arguments& arguments) {
   const auto engine = arguments.handle<Engine>(0);
   const auto request = std::make_shared<Request>(arguments);
@@ -140,9 +162,14 @@ napi_value selectOf(Arguments& arguments) {
           "cores are [coreCount, heads, rank, rank]");
   const Winners winners = winnersOf(arguments, 11, sizeProduct({request->task.tokenCount, shape.headCount}), k, coreCount, hasCores);
   const GridShape grid{shape.headCount, shape.keyCount, shape.rank, k, coreCount, cores.data()};
-  const double ns = scoreNs(*request->keys, request->task) + gridNs(grid, request->task.tokenCount) + request->packNs();
+  const size_t count = sizeProduct({request->task.tokenCount, shape.headCount, k});
+  std::optional<AddressTask> addressing;
+  if (arguments.count > 15) addressing = addressingOf(arguments, 15, winners.virtualIndex, count);
+  const double ns = scoreNs(*request->keys, request->task) + gridNs(grid, request->task.tokenCount) + request->packNs() +
+                    (addressing ? addressNs(*addressing) : 0);
   return engine->call(arguments, ns, [=](Workers& workers) {
     refusingNaN([&] { select(*request->keys, request->task, grid.cores, grid.coreCount, winners, workers); });
+    if (addressing) addressOrRefuse(*addressing, workers);
   });
 }
 
@@ -172,26 +199,12 @@ napi_value selectGridOf(Arguments& arguments) {
                       [=](Workers& workers) { refusingNaN([&] { selectGrid(shape, task, winners, workers); }); });
 }
 
-// addressValues(engine, virtualIndex, shuffle or null, virtualCount, windowRows, tableRows, offset, slot, block or null)
+// addressValues(engine, virtualIndex, and the seven of `addressingOf`)
 napi_value addressOf(Arguments& arguments) {
   const auto engine = arguments.handle<Engine>(0);
   const auto virtualIndex = arguments.array<double>(1);
-  const auto shuffle = arguments.optionalArray<uint32_t>(2);
-  const uint64_t virtualCount = arguments.whole(3, UINT32_MAX);
-  const uint64_t windowRows = arguments.whole(4, UINT32_MAX);
-  const uint64_t tableRows = arguments.whole(5, UINT32_MAX);
-  const uint64_t offset = arguments.whole(6, UINT32_MAX);
-  const auto slot = arguments.array<uint32_t>(7);
-  const auto block = arguments.optionalArray<uint8_t>(8);
-  const size_t count = virtualIndex.size();
-  require(count == 0 || virtualCount > 0, "there is a virtual index");
-  require(shuffle.data() == nullptr || shuffle.size() == virtualCount, "the shuffle has every virtual index");
-  require(windowRows > 0 && windowRows <= tableRows && offset < tableRows, "a window begins inside the table and is no longer");
-  require(slot.size() == count && (block.data() == nullptr || block.size() == count), "every virtual index gets its slot and block");
-  const AddressTask task{virtualIndex.data(), count, shuffle.data(), virtualCount, windowRows, tableRows, offset, slot.data(), block.data()};
-  return engine->call(arguments, addressNs(task), [=](Workers& workers) {
-    if (!address(task, workers)) throw Refusal("a virtual index lies inside the shuffle", "INDEX_OUTSIDE");
-  });
+  const AddressTask task = addressingOf(arguments, 2, virtualIndex.data(), virtualIndex.size());
+  return engine->call(arguments, addressNs(task), [=](Workers& workers) { addressOrRefuse(task, workers); });
 }
 
 }  // namespace

@@ -145,7 +145,14 @@ function validCalls(addon, engine) {
         f32(tokens * lists * k * rank),
       ],
     ],
-    ['select', () => [engine, keys, ...query(), f32(cores * heads * rank * rank), cores, ...winners()]],
+    [
+      'select',
+      () => [
+        ...[engine, keys, ...query(), f32(cores * heads * rank * rank), cores, ...winners()],
+        ...[new Uint32Array(keyCount ** 2), keyCount ** 2, 100, 130, 40],
+        ...[new Uint32Array(tokens * heads * k), new Uint8Array(tokens * heads * k)],
+      ],
+    ],
     [
       'selectGrid',
       () => [

@@ -7,7 +7,7 @@ import {
   type ShuffleIndex,
   virtualValueCount,
 } from '@ultramem/ultramem';
-import type { AddressRequest } from '../kernels.ts';
+import type { AddressRequest } from '../selection.ts';
 import { type ConformanceCase, expectAssertion, expectSame } from './checks.ts';
 
 /** 48 rows, which three layers share by windows of 36 that begin at 0, 16 and 32; four virtual blocks. */

@@ -86,6 +86,14 @@ const DEFECTS: [string, string, Partial<Kernels>][] = [
     { address: (request) => good.address({ ...request, layer: 0 }) },
   ],
   [
+    "another layer's slots",
+    'select: the grid of the candidates, bit for bit: rank 2',
+    {
+      select: (keys, request) =>
+        good.select(keys, { ...request, addressing: { ...request.addressing, layer: 0 } }),
+    },
+  ],
+  [
     'key numbers counted within the range',
     'scoreKeys: a range in the middle',
     {

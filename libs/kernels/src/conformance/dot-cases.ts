@@ -1,4 +1,4 @@
-import type { DotRequest } from '../kernels.ts';
+import type { DotRequest } from '../pooling.ts';
 import { type ConformanceCase, expectAssertion, expectClose, expectFailure, expectSame } from './checks.ts';
 import { inside, normals, TABLE_DTYPES, wholesInside } from './inputs.ts';
 import { naiveDots } from './naive-pool.ts';

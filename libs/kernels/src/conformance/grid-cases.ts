@@ -1,5 +1,5 @@
 import { SIDES } from '@ultramem/ultramem';
-import type { GridRequest } from '../kernels.ts';
+import type { GridRequest } from '../selection.ts';
 import { type ConformanceCase, expectAssertion, expectClose, expectFailure, expectSame } from './checks.ts';
 import { inside, normals, wholesInside } from './inputs.ts';
 import { candidatesOf, naiveGrid } from './naive-selection.ts';

@@ -1,5 +1,6 @@
 import { type Candidates, SIDES } from '@ultramem/ultramem';
-import type { GridRequest, Norm, ScoreRequest } from '../kernels.ts';
+import type { Norm } from '../kernels.ts';
+import type { GridRequest, ScoreRequest } from '../selection.ts';
 import type { Truth } from './checks.ts';
 import { addTerm, emptyTruth } from './naive-dense.ts';
 

@@ -1,4 +1,4 @@
-import type { PoolRequest } from '../kernels.ts';
+import type { PoolRequest } from '../pooling.ts';
 import { type ConformanceCase, expectClose, type Truth } from './checks.ts';
 import { bytesInside, inside, TABLE_DTYPES, wholesInside } from './inputs.ts';
 import { naiveDots, naiveGate, naivePool } from './naive-pool.ts';

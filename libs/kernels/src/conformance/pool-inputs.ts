@@ -1,4 +1,4 @@
-import type { PoolRequest } from '../kernels.ts';
+import type { PoolRequest } from '../pooling.ts';
 import { normals, type TableDType, table, wholes } from './inputs.ts';
 
 export interface PoolSetup {

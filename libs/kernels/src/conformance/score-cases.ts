@@ -1,6 +1,7 @@
 import type { FloatDType } from '@ultramem/checkpoint';
 import { SIDES } from '@ultramem/ultramem';
-import type { Norm, ScoreRequest } from '../kernels.ts';
+import type { Norm } from '../kernels.ts';
+import type { ScoreRequest } from '../selection.ts';
 import { type ConformanceCase, expectAssertion, expectClose, expectFailure, expectSame } from './checks.ts';
 import { inside, normals, table, wholesInside } from './inputs.ts';
 import { type KeyShape, naiveKeys, naiveScores } from './naive-selection.ts';

@@ -1,6 +1,6 @@
 import { SIDES } from '@ultramem/ultramem';
-import type { SelectRequest } from '../kernels.ts';
-import { type ConformanceCase, expectFailure, expectSame } from './checks.ts';
+import type { SelectRequest } from '../selection.ts';
+import { type ConformanceCase, expectAssertion, expectFailure, expectSame } from './checks.ts';
 import { normals, table } from './inputs.ts';
 
 interface SelectSetup {
@@ -53,13 +53,13 @@ export function selectCases(): ConformanceCase[] {
         run: async (kernels) => {
           const { keys, request } = selectInputs(setup);
           const handle = await kernels.loadKeys(keys, { start: 0, end: setup.keyCount }, null);
-          const { coreCount, cores, ...score } = request;
+          const { coreCount, cores, addressing, ...score } = request;
           const want = await kernels.selectGrid({
             candidates: await kernels.scoreKeys(handle, score),
             ...{ headCount: setup.groupOfHead.length, keyCount: setup.keyCount, rank: setup.rank },
             ...{ cores, coreCount },
           });
-          const got = await kernels.select(handle, request);
+          const { selection: got, addresses } = await kernels.select(handle, request);
           expectSame(
             'tokenCount and perToken',
             [got.tokenCount, got.perToken],
@@ -68,10 +68,24 @@ export function selectCases(): ConformanceCase[] {
           expectSame('the virtual index', got.virtualIndex, want.virtualIndex);
           expectSame('the ranking score', got.rankScore, want.rankScore);
           expectSame('the score', got.scores, want.scores);
+          const places = await kernels.address({ ...addressing, virtualIndex: want.virtualIndex });
+          expectSame('the slot', addresses.slot, places.slot);
+          expectSame('the block', addresses.block, places.block);
           handle.release();
         },
       }),
     ),
+    {
+      name: 'select: an index outside the shuffle is an assertion',
+      run: async (kernels) => {
+        const { keys, request } = selectInputs(BASE);
+        const handle = await kernels.loadKeys(keys, { start: 0, end: BASE.keyCount }, null);
+        const shuffle = new Uint32Array(BASE.keyCount ** 2).fill(BASE.keyCount ** 2);
+        const addressing = { ...request.addressing, shuffle };
+        await expectAssertion(() => kernels.select(handle, { ...request, addressing }));
+        handle.release();
+      },
+    },
     {
       name: 'select: a NaN in a query is NON_FINITE_SCORE',
       run: async (kernels) => {
@@ -107,6 +121,21 @@ function selectInputs(setup: SelectSetup) {
     collapse: { row: normals(33, headCount * rank), column: normals(34, headCount * rank) },
     cores: setup.cores ? normals(35, coreCount * headCount * rank * rank) : null,
     coreCount,
+    addressing: {
+      geometry: windowsOf(keyCount),
+      layer: 1,
+      shuffle: setup.cores ? turned(keyCount ** 2) : null,
+    },
   };
   return { keys: table('F32', shape, floats).source, request };
+}
+
+/** One block of every virtual index, of a table that goes on at its first row. */
+function windowsOf(keyCount: number) {
+  const windowRows = keyCount ** 2;
+  return { windowRows, windowStride: windowRows, tableRows: 2 * windowRows, virtualBlocks: 1, poolBlocks: 1 };
+}
+
+function turned(length: number): Uint32Array {
+  return Uint32Array.from({ length }, (_, i) => length - 1 - i);
 }

@@ -1,6 +1,7 @@
 import { rangeLength } from '@ultramem/ultramem';
 import { assertDots, localRow } from '../check-requests.ts';
-import type { DotRequest, ValueTable } from '../kernels.ts';
+import type { ValueTable } from '../kernels.ts';
+import type { DotRequest } from '../pooling.ts';
 import { ownValues, rowBuffer } from './load-values.ts';
 import { dot } from './multiply-rows.ts';
 

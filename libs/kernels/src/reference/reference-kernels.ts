@@ -1,7 +1,7 @@
 import { addressValues } from '@ultramem/ultramem';
 import { activate } from '../activation.ts';
 import { attendEach } from '../attend-each.ts';
-import { feedForwardInSteps, gridRequest } from '../in-steps.ts';
+import { feedForwardInSteps, selectInSteps } from '../in-steps.ts';
 import type { Kernels } from '../kernels.ts';
 import { addInto } from './add-into.ts';
 import { attend } from './attend.ts';
@@ -27,6 +27,12 @@ import { createTurns } from './turns.ts';
 export function createReferenceKernels(breathe: (() => Promise<void>) | null = null): Kernels {
   const turns = createTurns(breathe);
   const product: Kernels['matmul'] = (weight, x, rowCount, bias) => matmul(turns, weight, x, rowCount, bias);
+  const choosing: Pick<Kernels, 'scoreKeys' | 'selectGrid' | 'address'> = {
+    scoreKeys: (keys, request) => scoreKeys(turns, keys, request),
+    selectGrid: async (request) => selectGrid(request),
+    address: async ({ geometry, layer, virtualIndex, shuffle }) =>
+      addressValues(geometry, layer, virtualIndex, shuffle),
+  };
   return {
     backend: 'reference',
     loadMatrix,
@@ -38,12 +44,8 @@ export function createReferenceKernels(breathe: (() => Promise<void>) | null = n
     rotate: async (rope, x, positions) => rotate(rope, x, positions),
     addInto: async (sum, addend) => addInto(sum, addend),
     attend: (request) => attendEach(request, (sequence) => attend(turns, sequence)),
-    scoreKeys: (keys, request) => scoreKeys(turns, keys, request),
-    selectGrid: async (request) => selectGrid(request),
-    select: async (keys, request) =>
-      selectGrid(gridRequest(keys, request, await scoreKeys(turns, keys, request))),
-    address: async ({ geometry, layer, virtualIndex, shuffle }) =>
-      addressValues(geometry, layer, virtualIndex, shuffle),
+    ...choosing,
+    select: (keys, request) => selectInSteps(keys, request, choosing),
     pool: (values, request) => pool(turns, values, request),
     dotRows: async (table, request) => dotRows(table, request),
     mergePartials: async (parts, size) => mergePartials(parts, size),

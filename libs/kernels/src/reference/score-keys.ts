@@ -1,6 +1,7 @@
 import { type Candidates, collapseScore, rangeLength, SIDES, topK } from '@ultramem/ultramem';
 import { assertScores } from '../check-requests.ts';
-import type { KeyTable, ScoreRequest } from '../kernels.ts';
+import type { KeyTable } from '../kernels.ts';
+import type { ScoreRequest } from '../selection.ts';
 import { ownKeys } from './load-keys.ts';
 import { multiplyRows } from './multiply-rows.ts';
 import type { Turns } from './turns.ts';

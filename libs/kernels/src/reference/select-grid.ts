@@ -1,6 +1,6 @@
 import { type Selection, SIDES, topK } from '@ultramem/ultramem';
 import { assertGrid, emptySelection } from '../check-requests.ts';
-import type { GridRequest } from '../kernels.ts';
+import type { GridRequest } from '../selection.ts';
 import { softmax } from './attend.ts';
 
 /**
