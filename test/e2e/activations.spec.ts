@@ -16,6 +16,7 @@ it('a cluster with activations in bf16 writes what one process writes with them,
   const client = await connect(url);
   const call = { maxTokens: 120, temperature: 0.8, seed: 7 };
   const { sequences } = await client.generate({ prompts: ['ROMEO:'], ...call });
+  expect((await client.status()).cluster.activations).toBe('bf16');
   client.close();
   expect(sequences[0]?.tokenIds).toEqual(generateAlone('bf16', call));
   expect(sequences[0]?.tokenIds).not.toEqual(generateAlone('f32', call));

@@ -58,7 +58,7 @@ export function describeStatus(status: Status): string {
   const ms = (value: number | null) => (value === null ? '-' : `${value.toFixed(2)} ms`);
   const share = cluster.hiddenFraction === null ? '-' : `${(100 * cluster.hiddenFraction).toFixed(0)} %`;
   return [
-    `${cluster.clusterId}  ${cluster.state}, epoch ${cluster.epoch}, up ${(cluster.uptimeMs / 1000).toFixed(0)} s, ${cluster.software}, ${cluster.backend} kernels`,
+    `${cluster.clusterId}  ${cluster.state}, epoch ${cluster.epoch}, up ${(cluster.uptimeMs / 1000).toFixed(0)} s, ${cluster.software}, ${cluster.backend} kernels${cluster.activations === 'f32' ? '' : `, activations in ${cluster.activations}`}`,
     `model ${cluster.model} (${cluster.fingerprint})`,
     `partition ${cluster.partition || 'not planned yet'}, keys ${cluster.keys || '-'}, ${cluster.shardCount} shards, coordinator process ${formatBytes(cluster.processBytes)}`,
     `lookups ${cluster.lookups}, p50 ${ms(cluster.lookupP50Ms)}, p99 ${ms(cluster.lookupP99Ms)}, hidden behind computing ${share}`,

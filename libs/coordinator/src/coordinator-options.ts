@@ -1,6 +1,6 @@
 import type { Checkpoint } from '@ultramem/checkpoint';
 import type { Clock, LoopDelay } from '@ultramem/environment';
-import type { Kernels } from '@ultramem/kernels';
+import type { ActivationDType, Kernels } from '@ultramem/kernels';
 import type { LeaseTerms } from '@ultramem/membership';
 import type { KeysMode, Partition } from '@ultramem/planner';
 import type { Tokenizer } from '@ultramem/tokenizer';
@@ -15,6 +15,8 @@ export interface CoordinatorOptions {
   port: number;
   clock: Clock;
   kernels: Kernels;
+  /** What `kernels` round activations to before weights stored in bf16 multiply them, for `status` to say; F32 when left out. */
+  activations?: ActivationDType;
   /** Called when a device is lost (DEVICE_LOST), for kernels on another; without it every later request fails with that error. */
   reopenKernels?: () => Promise<Kernels>;
   checkpoint: Checkpoint;

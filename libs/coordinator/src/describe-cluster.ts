@@ -24,6 +24,7 @@ export function describeCluster(
       model: options.checkpoint.name,
       fingerprint: options.checkpoint.fingerprint,
       backend: options.kernels.backend,
+      activations: options.activations === 'BF16' ? 'bf16' : 'f32',
       uptimeMs,
       lookups: statistics.lookups,
       hiddenFraction: statistics.hiddenFraction,

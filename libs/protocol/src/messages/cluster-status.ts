@@ -15,9 +15,10 @@ const range = record({ start: u64, end: u64 });
  * Answers `status`.
  *
  * cluster-status => id cluster workers
- *   cluster => clusterId software state epoch model fingerprint backend partition keys shardCount uptimeMs lookups
- *              lookupP50Ms lookupP99Ms hiddenFraction processBytes loopDelayP99Ms loopDelayMaxMs
+ *   cluster => clusterId software state epoch model fingerprint backend activations partition keys shardCount uptimeMs
+ *              lookups lookupP50Ms lookupP99Ms hiddenFraction processBytes loopDelayP99Ms loopDelayMaxMs
  *     state => 'waiting' | 'loading' | 'ready' | 'degraded'   workers missing at the start, slices on their way, all answer, some lost
+ *     activations => 'f32' | 'bf16'                           to which the coordinator rounds what weights stored in bf16 multiply
  *     partition, keys => text                                 as on the command line; '' before the plan
  *     lookups => u64                                          of one memory layer for one batch, since the start
  *     lookupP50Ms, lookupP99Ms => f64 | nil                   of the last 1024
@@ -48,6 +49,7 @@ export const clusterStatus = defineMessage({
       model: text(MODEL_NAME_LENGTH_MAX),
       fingerprint: text(NAME_LENGTH_MAX),
       backend: text(NAME_LENGTH_MAX),
+      activations: oneOf('f32', 'bf16'),
       partition: text(CODE_LENGTH_MAX),
       keys: text(CODE_LENGTH_MAX),
       shardCount: u32,
