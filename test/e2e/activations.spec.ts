@@ -17,6 +17,8 @@ it('a cluster with activations in bf16 writes what one process writes with them,
   const call = { maxTokens: 120, temperature: 0.8, seed: 7 };
   const { sequences } = await client.generate({ prompts: ['ROMEO:'], ...call });
   expect((await client.status()).cluster.activations).toBe('bf16');
+  const shown = execFileSync(PROGRAM.command, [...PROGRAM.args, 'status', '--coordinator', url]);
+  expect(shown.toString()).toContain(' kernels, activations in bf16\n');
   client.close();
   expect(sequences[0]?.tokenIds).toEqual(generateAlone('bf16', call));
   expect(sequences[0]?.tokenIds).not.toEqual(generateAlone('f32', call));

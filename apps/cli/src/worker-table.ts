@@ -57,8 +57,9 @@ export function describeStatus(status: Status): string {
   const { cluster } = status;
   const ms = (value: number | null) => (value === null ? '-' : `${value.toFixed(2)} ms`);
   const share = cluster.hiddenFraction === null ? '-' : `${(100 * cluster.hiddenFraction).toFixed(0)} %`;
+  const rounding = cluster.activations === 'f32' ? '' : `, activations in ${cluster.activations}`;
   return [
-    `${cluster.clusterId}  ${cluster.state}, epoch ${cluster.epoch}, up ${(cluster.uptimeMs / 1000).toFixed(0)} s, ${cluster.software}, ${cluster.backend} kernels${cluster.activations === 'f32' ? '' : `, activations in ${cluster.activations}`}`,
+    `${cluster.clusterId}  ${cluster.state}, epoch ${cluster.epoch}, up ${(cluster.uptimeMs / 1000).toFixed(0)} s, ${cluster.software}, ${cluster.backend} kernels${rounding}`,
     `model ${cluster.model} (${cluster.fingerprint})`,
     `partition ${cluster.partition || 'not planned yet'}, keys ${cluster.keys || '-'}, ${cluster.shardCount} shards, coordinator process ${formatBytes(cluster.processBytes)}`,
     `lookups ${cluster.lookups}, p50 ${ms(cluster.lookupP50Ms)}, p99 ${ms(cluster.lookupP99Ms)}, hidden behind computing ${share}`,

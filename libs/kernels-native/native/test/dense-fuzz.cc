@@ -282,7 +282,7 @@ void checkActivation(Random& random, Workers& workers) {
 void checkFeedForward(Random& random, Workers& workers) {
   const auto kind = static_cast<Activation>(random.below(3));
   // Now and then more rows than go through all steps together.
-  const bool isLarge = random.oneIn(12);
+  const bool isLarge = random.oneIn(20);
   const size_t hidden = isLarge ? 1024 : random.below(70);
   const size_t width = isLarge ? 1 : random.between(1, 70);
   const size_t rowCount = isLarge ? random.between(2000, 8400) : random.below(140);
@@ -373,7 +373,7 @@ int main(int argc, char** argv) {
   answerIsas(argc, argv);
   Random random(7);
   Workers workers(3);
-  constexpr int ROUNDS = 60;
+  constexpr int ROUNDS = 120;
   for (int round = 0; round < ROUNDS; round++) {
     checkMatmul(random, workers);
     if (round % 4 == 0) checkLargeMatmul(random, workers);
