@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the tests use beside Node and npm, where it is missing: a compiler for the native kernels and for TensorFlow's binding, pip for
-# TensorFlow's libraries, Chromium for the browser worker and for its software GPU. ccache because the native kernels are compiled three
-# times: here, in a fresh clone and as a package that somebody installs.
+# TensorFlow's libraries, Chromium for the browser worker and for its software GPU. ccache because the native kernels are compiled twice:
+# here, and as a package that somebody installs.
 set -euo pipefail
 missing=()
 command -v g++ >/dev/null || missing+=(g++)

@@ -1,6 +1,6 @@
-// Runs the commands of README.md in order, in a fresh clone of this repository: what it says must work for whoever does just that.
-// node test/readme/run.mjs [REPOSITORY]. Prints one line for each command; exits 0 only when all ended with 0.
-import { execFileSync } from 'node:child_process';
+// Runs the commands of README.md in order, in the folder that holds it: what it says must work for whoever does just that. In a clean
+// checkout it is what installs and builds. node test/readme/run.mjs [FOLDER]. Prints one line for each command; exits 0 only when all
+// ended with 0.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -9,8 +9,7 @@ import { blocksOf } from './blocks-of.mjs';
 import { shellSession } from './shell-session.mjs';
 
 const repository = resolve(process.argv[2] ?? fileURLToPath(new URL('../..', import.meta.url)));
-const folder = mkdtempSync(join(tmpdir(), 'readme-'));
-const clone = join(folder, 'clone');
+const stateFolder = mkdtempSync(join(tmpdir(), 'readme-'));
 let failed = 0;
 
 function report(how, ms, command, { status, output }) {
@@ -39,17 +38,16 @@ async function runBlock(session, block) {
   }
 }
 
-execFileSync('git', ['clone', '--quiet', repository, clone], { stdio: ['ignore', 'ignore', 'inherit'] });
-const session = shellSession(clone, folder);
+const session = shellSession(repository, stateFolder);
 const end = async () => {
   for (const { command, status, output } of await session.end())
     report('background', 0, command, { status, output });
-  rmSync(folder, { recursive: true, force: true });
+  rmSync(stateFolder, { recursive: true, force: true });
 };
 for (const signal of ['SIGINT', 'SIGTERM'])
   process.once(signal, () => void end().finally(() => process.exit(1)));
 try {
-  const blocks = blocksOf(readFileSync(join(clone, 'README.md'), 'utf8'));
+  const blocks = blocksOf(readFileSync(join(repository, 'README.md'), 'utf8'));
   if (!blocks.some(({ kind }) => kind !== 'skip')) throw new Error('README.md has no sh block to run');
   for (const block of blocks) await runBlock(session, block);
 } catch (error) {
