@@ -23,7 +23,7 @@ setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 /** Compiles what this machine can run with the sanitizers, and the rest, which is only linked, without them: that is much quicker. */
 export async function compileSanitized(compiler, units, sanitizers) {
-  const flags = ['-O1', '-g1', '-fPIC', '-I.'];
+  const flags = ['-Og', '-g1', '-fPIC', '-I.'];
   const missing = unavailable();
   const idle = units.filter(({ name }) => missing.some((isa) => name.endsWith(`.${isa}`)));
   const watched = units.filter((unit) => !idle.includes(unit));
