@@ -292,18 +292,19 @@ void multiplyVectors(const Task& task) {
   const size_t chunkTiles = CHUNK_ROWS / kernels.heightMax;
   const size_t chunks = (tiles.count + chunkTiles - 1) / chunkTiles;
   if (task.workers.lanes() == 1 && chunks == 1) return multiply(0, tiles.count, 0, panelCount);
-  // Enough parts for an even load, and none so large that the panels of one group would not stay in the cache.
-  const size_t partsWanted = 8 * task.workers.lanes();
-  const size_t groupsForLoad = (partsWanted + chunks - 1) / chunks;
-  const size_t groupsForCache = (panelCount * weight.panelBytes() + GROUP_BYTES - 1) / GROUP_BYTES;
+  // Large groups of panels first, which are fetched one after the other, and single panels last, so that all threads end together. No group
+  // is so large that it would not stay in the cache.
   const size_t atOnce = kernels.panelsAtOnce(tiles.height(0));
   const size_t units = (panelCount + atOnce - 1) / atOnce;
-  const size_t groups = std::min(units, std::max(groupsForLoad, groupsForCache));
-  task.workers.run(static_cast<uint32_t>(groups * chunks), [&](uint32_t part, uint32_t) {
+  const size_t largest = 1 + GROUP_BYTES / (atOnce * weight.panelBytes() + 1);
+  std::vector<size_t> begins{0};
+  for (size_t begin = 0; begin < units; begins.push_back(begin))
+    begin += std::clamp<size_t>((units - begin) * chunks / (2 * task.workers.lanes()), 1, largest);
+  task.workers.run(static_cast<uint32_t>((begins.size() - 1) * chunks), [&](uint32_t part, uint32_t) {
     const size_t group = part / chunks;
     const size_t chunk = part % chunks;
-    multiply(chunk * chunkTiles, std::min(tiles.count, (chunk + 1) * chunkTiles), units * group / groups * atOnce,
-             std::min(panelCount, units * (group + 1) / groups * atOnce));
+    multiply(chunk * chunkTiles, std::min(tiles.count, (chunk + 1) * chunkTiles), begins[group] * atOnce,
+             std::min(panelCount, begins[group + 1] * atOnce));
   });
 }
 
