@@ -17,6 +17,8 @@ constexpr size_t SPLIT_TOKENS = 2 * amx::TILE;
 constexpr size_t RANGE_BYTES = 256 * 1024;
 // Fewer tokens than this share too few rows.
 constexpr size_t RANGE_TOKENS_MIN = 8;
+// Rows of one list that stay in the second-level cache beside what else a block needs.
+constexpr size_t FETCH_BYTES = 512 * 1024;
 
 double collapse(const float* refined, const float* vector, size_t rank) {
   double sum = 0;
@@ -91,6 +93,16 @@ void SelectBlock::walk(std::vector<Run>& runs, const uint32_t* keys, size_t keyB
   }
 }
 
+// A token's share of the rows that all tokens read next, in an order that no processor foresees; a model's other weights have driven them out of the
+// caches meanwhile. Tokens that want fewer keys together than there are would wait for rows that nobody reads.
+void SelectBlock::fetchShare(size_t token, const int16_t* rows, size_t rowCount) const {
+  constexpr size_t LINE = 64 / sizeof(int16_t);
+  const size_t lines = (rowCount * shape_.wordStride() + LINE - 1) / LINE;
+  if (tokenCount_ * k_ < shape_.keyCount || lines * 64 > FETCH_BYTES) return;
+  for (size_t line = lines * token / tokenCount_; line < lines * (token + 1) / tokenCount_; line++)
+    __builtin_prefetch(rows + line * LINE, 0, 2);
+}
+
 void SelectBlock::prepareQueries(size_t at) {
   Side& side = sides_[at];
   const size_t bytes = score_->queryBytes(shape_.quadCount());
@@ -114,7 +126,10 @@ void SelectBlock::findKeys(size_t at) {
     narrowInWords(at);
   }
   for (size_t t = 0; t < tokenCount_; t++)
-    if (bounded(at, t)) chooseKeys(at, t);
+    if (bounded(at, t)) {
+      fetchShare(t, packed_->lists[listOf(at)].others, shape_.keyCount * (shape_.rank - 1));
+      chooseKeys(at, t);
+    }
 }
 
 void SelectBlock::scoreInTiles(size_t at) {
@@ -172,8 +187,10 @@ void SelectBlock::scoreInBytes(size_t at) {
     const size_t count = left == 16 ? 8 : std::min(left, TILE_TOKENS);
     score_->scorePanels({list.panels, list.scales, shape_.panelCount(), shape_.quadCount(), side.panelQuery.data() + first * bytes,
                          side.prepared.data() + first, count, scores_.data()});
-    for (size_t t = 0; t < count; t++)
+    for (size_t t = 0; t < count; t++) {
+      fetchShare(first + t, list.folded, shape_.keyCount);
       findSurvivors(at, first + t, scores_.data() + t * stride, {list.residuals, list.norms, side.prepared[first + t].panelResidual});
+    }
     first += count;
   }
 }

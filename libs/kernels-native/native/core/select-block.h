@@ -67,6 +67,7 @@ class SelectBlock {
   bool bounded(size_t side, size_t token) const {
     return !packed_->lists[listOf(side)].exactOnly && sides_[side].prepared[token].bounded;
   }
+  void fetchShare(size_t token, const int16_t* rows, size_t rowCount) const;
   void prepareQueries(size_t side);
   // Many tokens, and keys that matrix units can multiply.
   bool inTiles() const { return shape_.isSplit() && tokenCount_ >= TILE_TOKENS_MIN; }
