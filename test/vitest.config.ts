@@ -21,7 +21,7 @@ export default defineConfig({
     testTimeout: 30_000,
     sequence: { sequencer: LongestFirst },
     execArgv: ['--experimental-websocket'], // the browser's, which Node 20 has behind a flag
-    isolate: false, // a sixth of the time was processes that loaded the same modules again for each file
+    isolate: false, // the tests of libs took half as long again with a process for each file, which loads the same modules
     maxWorkers: 2, // also where there are only two cores: most of the time goes into waiting for processes
   },
 });

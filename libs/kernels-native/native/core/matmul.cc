@@ -296,7 +296,8 @@ void multiplyVectors(const Task& task) {
   // is so large that it would not stay in the cache.
   const size_t atOnce = kernels.panelsAtOnce(tiles.height(0));
   const size_t units = (panelCount + atOnce - 1) / atOnce;
-  const size_t largest = 1 + GROUP_BYTES / (atOnce * weight.panelBytes() + 1);
+  const size_t unitBytes = std::max<size_t>(1, atOnce * weight.panelBytes());  // a weight may have no columns
+  const size_t largest = std::max<size_t>(1, GROUP_BYTES / unitBytes);
   std::vector<size_t> begins{0};
   for (size_t begin = 0; begin < units; begins.push_back(begin))
     begin += std::clamp<size_t>((units - begin) * chunks / (2 * task.workers.lanes()), 1, largest);

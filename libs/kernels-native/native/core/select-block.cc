@@ -97,8 +97,9 @@ void SelectBlock::walk(std::vector<Run>& runs, const uint32_t* keys, size_t keyB
 // caches meanwhile. Tokens that want fewer keys together than there are would wait for rows that nobody reads.
 void SelectBlock::fetchShare(size_t token, const int16_t* rows, size_t rowCount) const {
   constexpr size_t LINE = 64 / sizeof(int16_t);
-  const size_t lines = (rowCount * shape_.wordStride() + LINE - 1) / LINE;
-  if (tokenCount_ * k_ < shape_.keyCount || lines * 64 > FETCH_BYTES) return;
+  const size_t words = rowCount * shape_.wordStride();
+  if (tokenCount_ * k_ < shape_.keyCount || words * sizeof(int16_t) > FETCH_BYTES) return;
+  const size_t lines = (words + LINE - 1) / LINE;
   for (size_t line = lines * token / tokenCount_; line < lines * (token + 1) / tokenCount_; line++)
     __builtin_prefetch(rows + line * LINE, 0, 2);
 }

@@ -7,11 +7,7 @@ import { compileUnits, ISA_FLAGS } from '../build.mjs';
 
 export const buildRoot = fileURLToPath(new URL('../../build/test', import.meta.url));
 export const objectRoot = fileURLToPath(new URL('../../build/test/objects', import.meta.url));
-export const MEMORY = [
-  '-fsanitize=address,undefined',
-  '-fno-sanitize=null,object-size,vptr', // AddressSanitizer finds these too, and there are no virtual functions
-  '-fno-sanitize-recover=all',
-];
+export const MEMORY = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 export const RACE = ['-fsanitize=thread'];
 export const NO_COMPILER =
   'there is no C++ compiler; expected one of CXX or the PATH; install g++ or clang++';
