@@ -85,7 +85,7 @@ double GridSelection::errorOf(const ApproximateSide& rows, const ApproximateSide
   return error + floor * 0x1p-120;
 }
 
-bool GridSelection::findCells(const ApproximateSide& rows, const ApproximateSide& columns, std::vector<uint32_t>& into) {
+bool GridSelection::findCells(const ApproximateSide& rows, const ApproximateSide& columns, LineVector<uint32_t>& into) {
   const size_t k = shape_.k;
   const size_t rank = shape_.rank;
   const size_t stride = shape_.columnStride();

@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
-#include <vector>
 
+#include "core/memory.h"
 #include "simd/grid.h"
 #include "simd/select.h"
 
@@ -62,7 +62,7 @@ class GridSelection {
 
   // Cells (`cellOf`) that may be among the k best, in ascending order, appended to `into`. False where no bound is known (too
   // large, not finite): every cell may be.
-  bool findCells(const ApproximateSide& rows, const ApproximateSide& columns, std::vector<uint32_t>& into);
+  bool findCells(const ApproximateSide& rows, const ApproximateSide& columns, LineVector<uint32_t>& into);
 
   // The k best of these cells, which include the k best of all, as winners `entry .. entry + k - 1`.
   void choose(const uint32_t* cells, size_t cellCount, const ExactSide& rows, const ExactSide& columns, size_t entry,
@@ -82,20 +82,20 @@ class GridSelection {
   size_t head_ = 0;
   const GridKernels* kernels_ = nullptr;
   const SelectKernels* select_ = nullptr;
-  std::vector<float> core_;       // [rank, rank], summed over cores
-  std::vector<double> absolute_;  // [rank, rank], absolute values summed over cores
-  std::vector<float> start_;      // [columnStride]
-  std::vector<float> bent_;       // [rank, columnStride]
-  std::vector<float> rowMaxima_;  // [k, 16]
-  std::vector<uint32_t> found_;
-  std::vector<float> approximate_;
-  std::vector<float> ones_;       // [columnStride], without cores
-  std::vector<uint32_t> all_;
-  std::vector<double> perCore_;  // [cells, coreCount]
-  std::vector<double> sums_;     // [cells]
-  std::vector<float> keys_;
-  std::vector<uint32_t> ranks_;
-  std::vector<uint32_t> order_;
+  LineVector<float> core_;       // [rank, rank], summed over cores
+  LineVector<double> absolute_;  // [rank, rank], absolute values summed over cores
+  LineVector<float> start_;      // [columnStride]
+  LineVector<float> bent_;       // [rank, columnStride]
+  LineVector<float> rowMaxima_;  // [k, 16]
+  LineVector<uint32_t> found_;
+  LineVector<float> approximate_;
+  LineVector<float> ones_;       // [columnStride], without cores
+  LineVector<uint32_t> all_;
+  LineVector<double> perCore_;  // [cells, coreCount]
+  LineVector<double> sums_;     // [cells]
+  LineVector<float> keys_;
+  LineVector<uint32_t> ranks_;
+  LineVector<uint32_t> order_;
 };
 
 }  // namespace ultramem

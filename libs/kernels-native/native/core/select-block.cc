@@ -17,8 +17,8 @@ constexpr size_t SPLIT_TOKENS = 2 * amx::TILE;
 constexpr size_t RANGE_BYTES = 256 * 1024;
 // Fewer tokens than this share too few rows.
 constexpr size_t RANGE_TOKENS_MIN = 8;
-// Rows of one list that stay in the second-level cache beside what else a block needs.
-constexpr size_t FETCH_BYTES = 512 * 1024;
+// Rows of one list that stay in the second-level cache until all tokens of a block have said what they want.
+constexpr size_t FETCH_BYTES = 1024 * 1024;
 
 double collapse(const float* refined, const float* vector, size_t rank) {
   double sum = 0;
@@ -93,15 +93,15 @@ void SelectBlock::walk(std::vector<Run>& runs, const uint32_t* keys, size_t keyB
   }
 }
 
-// A token's share of the rows that all tokens read next, in an order that no processor foresees; a model's other weights have driven them out of the
-// caches meanwhile. Tokens that want fewer keys together than there are would wait for rows that nobody reads.
-void SelectBlock::fetchShare(size_t token, const int16_t* rows, size_t rowCount) const {
-  constexpr size_t LINE = 64 / sizeof(int16_t);
-  const size_t words = rowCount * shape_.wordStride();
-  if (tokenCount_ * k_ < shape_.keyCount || words * sizeof(int16_t) > FETCH_BYTES) return;
-  const size_t lines = (words + LINE - 1) / LINE;
-  for (size_t line = lines * token / tokenCount_; line < lines * (token + 1) / tokenCount_; line++)
-    __builtin_prefetch(rows + line * LINE, 0, 2);
+// Rows that lie anywhere come late where nobody asked for them; a model's other weights have driven them out of the caches meanwhile. The second-level
+// cache takes more requests at a time than the first.
+void SelectBlock::fetch(const int16_t* rows, size_t rowWords, const uint32_t* keys, size_t count) {
+  constexpr size_t LINE_WORDS = 64 / sizeof(int16_t);
+  const size_t bytes = count * rowWords * sizeof(int16_t);
+  if (bytes > fetchLeft_) return;
+  fetchLeft_ -= bytes;
+  for (size_t i = 0; i < count; i++)
+    for (size_t word = 0; word < rowWords; word += LINE_WORDS) __builtin_prefetch(rows + keys[i] * rowWords + word, 0, 2);
 }
 
 void SelectBlock::prepareQueries(size_t at) {
@@ -120,17 +120,16 @@ void SelectBlock::findKeys(size_t at) {
   prepareQueries(at);
   if (packed_->lists[listOf(at)].exactOnly) return;
   start_[0] = 0;
+  fetchLeft_ = FETCH_BYTES;
   if (inTiles()) {
     scoreInTiles(at);
   } else {
     scoreInBytes(at);
     narrowInWords(at);
   }
+  fetchLeft_ = FETCH_BYTES;
   for (size_t t = 0; t < tokenCount_; t++)
-    if (bounded(at, t)) {
-      fetchShare(t, packed_->lists[listOf(at)].others, shape_.keyCount * (shape_.rank - 1));
-      chooseKeys(at, t);
-    }
+    if (bounded(at, t)) chooseKeys(at, t);
 }
 
 void SelectBlock::scoreInTiles(size_t at) {
@@ -170,9 +169,10 @@ void SelectBlock::narrowInWords(size_t at) {
     if (bounded(at, t)) runs.push_back({t, start_[t], start_[t] + sureCount_[t]});
   scoreInWords(at, runs);
   runs.clear();
+  fetchLeft_ = FETCH_BYTES;
   for (size_t t = 0; t < tokenCount_; t++) {
     if (!bounded(at, t)) continue;
-    dropDoubtful(t);
+    dropDoubtful(at, t);
     runs.push_back({t, start_[t] + sureCount_[t], start_[t] + count_[t]});
   }
   scoreInWords(at, runs);
@@ -189,8 +189,9 @@ void SelectBlock::scoreInBytes(size_t at) {
     score_->scorePanels({list.panels, list.scales, shape_.panelCount(), shape_.quadCount(), side.panelQuery.data() + first * bytes,
                          side.prepared.data() + first, count, scores_.data()});
     for (size_t t = 0; t < count; t++) {
-      fetchShare(first + t, list.folded, shape_.keyCount);
-      findSurvivors(at, first + t, scores_.data() + t * stride, {list.residuals, list.norms, side.prepared[first + t].panelResidual});
+      const size_t token = first + t;
+      findSurvivors(at, token, scores_.data() + t * stride, {list.residuals, list.norms, side.prepared[token].panelResidual});
+      if (bounded(at, token)) fetch(list.folded, shape_.wordStride(), keys_.data() + start_[token], sureCount_[token]);
     }
     first += count;
   }
@@ -227,18 +228,21 @@ void SelectBlock::scoreInWords(size_t at, std::vector<Run>& runs) {
 }
 
 // Keeps the doubtful keys that can still reach a number that at least k lower bounds of the sure ones do.
-void SelectBlock::dropDoubtful(size_t token) {
+void SelectBlock::dropDoubtful(size_t at, size_t token) {
   const size_t start = start_[token];
   const size_t sure = sureCount_[token];
   std::copy_n(lower_.data() + start, sure, copy_.data());
   const float lowest = *std::min_element(copy_.begin(), copy_.begin() + static_cast<ptrdiff_t>(sure));
   limit_[token] = select_->kthLargest(copy_.data(), sure, k_, 1, lowest);
   const Entries doubtful = entriesAt(start + sure);
-  count_[token] = sure + select_->keep(doubtful, count_[token] - sure, limit_[token], doubtful);
+  const size_t kept = select_->keep(doubtful, count_[token] - sure, limit_[token], doubtful);
+  count_[token] = sure + kept;
+  fetch(packed_->lists[listOf(at)].folded, shape_.wordStride(), doubtful.keys, kept);
 }
 
 void SelectBlock::chooseKeys(size_t at, size_t token) {
   Side& side = sides_[at];
+  const PackedList& list = packed_->lists[listOf(at)];
   const size_t start = start_[token];
   const size_t count = count_[token];
   const size_t sure = sureCount_[token];
@@ -251,6 +255,7 @@ void SelectBlock::chooseKeys(size_t at, size_t token) {
   std::copy_n(keys_.data() + start, k_, side.keys.data() + token * k_);
   std::copy_n(lower_.data() + start, k_, side.lower.data() + token * k_);
   std::copy_n(upper_.data() + start, k_, side.upper.data() + token * k_);
+  fetch(list.others, (shape_.rank - 1) * shape_.wordStride(), keys_.data() + start, k_);
 }
 
 // Of `count` > k entries with bounds, keeps exactly the k best. A key whose lower bound exceeds a number that at most k upper bounds
@@ -275,7 +280,7 @@ void SelectBlock::settle(size_t at, size_t token, size_t count, float reached) {
       rows_.push_back(static_cast<uint32_t>(i));
     }
   const size_t certain = count - rows_.size();
-  std::vector<uint32_t>& ambiguous = rows_;
+  LineVector<uint32_t>& ambiguous = rows_;
   pairs_.resize(std::max(pairs_.size(), ambiguous.size()));
   exact_.resize(std::max(exact_.size(), ambiguous.size() * shape_.rank));
   collapsed_.resize(ambiguous.size());

@@ -43,21 +43,21 @@ class SelectBlock {
     float residual;
   };
   struct Side {
-    std::vector<double> query;      // [tokens, rowStride]
-    std::vector<uint8_t> panelQuery;  // [tokens, queryBytes]
-    std::vector<int16_t> words;     // [tokens, wordStride]
-    std::vector<int8_t> split;      // [tokens, splitBytes] in tiles, where keys are split
-    std::vector<PreparedQuery> prepared;
-    std::vector<uint32_t> keys;     // [tokens, k]: chosen
-    std::vector<float> lower;       // [tokens, k]: bounds of their collapsed scores
-    std::vector<float> upper;
-    std::vector<size_t> secondRun;  // [tokens]: where the second of the two ascending runs of `keys` begins
-    std::vector<float> refined;     // [tokens, rank, columnStride]
-    std::vector<double> error;      // [tokens, rank]
-    std::vector<float> largest;     // [tokens, rank]: of the magnitudes in `refined`
-    std::vector<float> exact;       // [tokens, k, rank], where needed
-    std::vector<uint8_t> isNeeded;  // [tokens, k]
-    std::vector<KeyOfToken> needed; // entries of `exact` to compute; `key` is their place in `keys`
+    LineVector<double> query;      // [tokens, rowStride]
+    LineVector<uint8_t> panelQuery;  // [tokens, queryBytes]
+    LineVector<int16_t> words;     // [tokens, wordStride]
+    LineVector<int8_t> split;      // [tokens, splitBytes] in tiles, where keys are split
+    LineVector<PreparedQuery> prepared;
+    LineVector<uint32_t> keys;     // [tokens, k]: chosen
+    LineVector<float> lower;       // [tokens, k]: bounds of their collapsed scores
+    LineVector<float> upper;
+    LineVector<size_t> secondRun;  // [tokens]: where the second of the two ascending runs of `keys` begins
+    LineVector<float> refined;     // [tokens, rank, columnStride]
+    LineVector<double> error;      // [tokens, rank]
+    LineVector<float> largest;     // [tokens, rank]: of the magnitudes in `refined`
+    LineVector<float> exact;       // [tokens, k, rank], where needed
+    LineVector<uint8_t> isNeeded;  // [tokens, k]
+    LineVector<KeyOfToken> needed; // entries of `exact` to compute; `key` is their place in `keys`
   };
 
   // With fewer tokens tiles are mostly empty, and twice the bytes of 8-bit scores are read for them.
@@ -67,7 +67,8 @@ class SelectBlock {
   bool bounded(size_t side, size_t token) const {
     return !packed_->lists[listOf(side)].exactOnly && sides_[side].prepared[token].bounded;
   }
-  void fetchShare(size_t token, const int16_t* rows, size_t rowCount) const;
+  // Asks for the rows of these keys, `rowWords` from one to the next, which are read once all tokens have come as far as this one.
+  void fetch(const int16_t* rows, size_t rowWords, const uint32_t* keys, size_t count);
   void prepareQueries(size_t side);
   // Many tokens, and keys that matrix units can multiply.
   bool inTiles() const { return shape_.isSplit() && tokenCount_ >= TILE_TOKENS_MIN; }
@@ -76,7 +77,7 @@ class SelectBlock {
   void narrowInWords(size_t side);
   void findSurvivors(size_t side, size_t token, float* scores, const PanelErrors& errors);
   void scoreInWords(size_t side, std::vector<Run>& runs);
-  void dropDoubtful(size_t token);
+  void dropDoubtful(size_t side, size_t token);
   void chooseKeys(size_t side, size_t token);
   void settle(size_t side, size_t token, size_t count, float reached);
   Entries entriesAt(size_t at) { return {keys_.data() + at, lower_.data() + at, upper_.data() + at}; }
@@ -99,32 +100,33 @@ class SelectBlock {
   size_t tokenCount_ = 0;
   size_t k_ = 0;
   size_t columnStride_ = 0;
+  size_t fetchLeft_ = 0;  // bytes that `fetch` may still ask for
 
   Side sides_[SIDES];
-  std::vector<float> scores_;  // [tokens at once, paddedKeyCount]
-  std::vector<float> errors_;  // [panelCount]
+  LineVector<float> scores_;  // [tokens at once, paddedKeyCount]
+  LineVector<float> errors_;  // [panelCount]
   // Survivors of all tokens one after another: token t's begin at start_[t], first the sure, then the doubtful.
-  std::vector<uint32_t> keys_;
-  std::vector<float> lower_;
-  std::vector<float> upper_;
-  std::vector<size_t> start_;
-  std::vector<size_t> sureCount_;
-  std::vector<size_t> count_;
-  std::vector<float> limit_;  // a number that at least k lower bounds of the token's survivors reach
-  std::vector<uint32_t> doubtful_;
-  std::vector<float> doubtfulUpper_;
-  std::vector<float> copy_;
-  std::vector<float> sums_;
-  std::vector<uint32_t> rows_;
-  std::vector<KeyOfToken> pairs_;
-  std::vector<uint32_t> keyStart_;
-  std::vector<float> exact_;
-  std::vector<double> collapsed_;
-  std::vector<uint32_t> order_;
-  std::vector<float> otherLower_;  // [rank - 1, tokens, k]
-  std::vector<float> otherUpper_;
-  std::vector<uint32_t> cells_;
-  std::vector<size_t> cellStart_;
+  LineVector<uint32_t> keys_;
+  LineVector<float> lower_;
+  LineVector<float> upper_;
+  LineVector<size_t> start_;
+  LineVector<size_t> sureCount_;
+  LineVector<size_t> count_;
+  LineVector<float> limit_;  // a number that at least k lower bounds of the token's survivors reach
+  LineVector<uint32_t> doubtful_;
+  LineVector<float> doubtfulUpper_;
+  LineVector<float> copy_;
+  LineVector<float> sums_;
+  LineVector<uint32_t> rows_;
+  LineVector<KeyOfToken> pairs_;
+  LineVector<uint32_t> keyStart_;
+  LineVector<float> exact_;
+  LineVector<double> collapsed_;
+  LineVector<uint32_t> order_;
+  LineVector<float> otherLower_;  // [rank - 1, tokens, k]
+  LineVector<float> otherUpper_;
+  LineVector<uint32_t> cells_;
+  LineVector<size_t> cellStart_;
   GridSelection grid_;
 };
 

@@ -79,9 +79,9 @@ void selectGrid(const GridShape& shape, const GridTask& task, const Winners& int
     GridSelection selection;
     selection.begin(shape, head);
     const std::vector<double> none(rank, 0.0);
-    std::vector<float> columns(SIDES * rank * stride);
+    LineVector<float> columns(SIDES * rank * stride);
     std::vector<float> largest(SIDES * rank);
-    std::vector<uint32_t> cells;
+    LineVector<uint32_t> cells;
     const Slice tokens = sliceOf(task.tokenCount, part % parts, parts);
     for (size_t token = tokens.begin; token < tokens.end; token++) {
       const size_t list = token * shape.headCount + head;

@@ -495,8 +495,9 @@ ULTRAMEM_INLINE float total(const Eight& sum) {
 
 // Products that go on at once hide the time of an addition.
 constexpr size_t AT_ONCE = 4;
-// Keys lie anywhere: what the memory needs to bring one is the time of some others' products.
-constexpr size_t KEYS_AHEAD = 2;
+// Keys lie anywhere: what the memory needs to bring one is the time of some others' products. They come into the second-level cache, which
+// takes more requests at a time than the first.
+constexpr size_t KEYS_AHEAD = 8;
 #if defined(ULTRAMEM_ISA_AVX512)
 constexpr size_t TOKENS_MAX = 4;
 constexpr size_t SUMS_MAX = 8;
@@ -520,7 +521,7 @@ ULTRAMEM_INLINE void exactTile(const float* rows, size_t rowStride, const double
     for (size_t r = 0; r < RANKS; r++) sums[t][r] = zeros();
   }
   for (size_t c = 0; c < rowStride; c += 8) {
-    __builtin_prefetch(next + c * RANKS);
+    __builtin_prefetch(next + c * RANKS, 0, 2);
     Eight row[RANKS];
 #pragma GCC unroll 2
     for (size_t r = 0; r < RANKS; r++) row[r] = widen(rows + r * rowStride + c);
@@ -596,7 +597,7 @@ void dotExact(const float* list, size_t rowStride, size_t rank, const KeyOfToken
 #endif
       case 2: exactTokens<2>(key, rowStride, rank, queries, pairs + i, next, into); break;
       default:
-        for (size_t c = 0; c < keyFloats; c += LINE_FLOATS) __builtin_prefetch(next + c);
+        for (size_t c = 0; c < keyFloats; c += LINE_FLOATS) __builtin_prefetch(next + c, 0, 2);
         singles.pair[singles.count] = pairs + i;
         singles.refined[singles.count] = into;
         if (++singles.count == AT_ONCE) exactSingles(singles, list, rowStride, rank, queries);
