@@ -27,8 +27,8 @@ void refusingNaN(const Work& work) {
   }
 }
 
-void addressOrRefuse(const AddressTask& task, Workers& workers) {
-  if (!address(task, workers)) throw Refusal("a virtual index lies inside the shuffle", "INDEX_OUTSIDE");
+void refusingOutside(bool inside) {
+  if (!inside) throw Refusal("a virtual index lies inside the shuffle", "INDEX_OUTSIDE");
 }
 
 // createKeys(headCount, keyCount, width, rank): handle, to be filled
@@ -168,8 +168,8 @@ napi_value selectOf(Arguments& arguments) {
   const double ns = scoreNs(*request->keys, request->task) + gridNs(grid, request->task.tokenCount) + request->packNs() +
                     (addressing ? addressNs(*addressing) : 0);
   return engine->call(arguments, ns, [=](Workers& workers) {
-    refusingNaN([&] { select(*request->keys, request->task, grid.cores, grid.coreCount, winners, workers); });
-    if (addressing) addressOrRefuse(*addressing, workers);
+    const AddressTask* addresses = addressing ? &*addressing : nullptr;
+    refusingNaN([&] { refusingOutside(select(*request->keys, request->task, grid.cores, grid.coreCount, winners, addresses, workers)); });
   });
 }
 
@@ -204,7 +204,7 @@ napi_value addressOf(Arguments& arguments) {
   const auto engine = arguments.handle<Engine>(0);
   const auto virtualIndex = arguments.array<double>(1);
   const AddressTask task = addressingOf(arguments, 2, virtualIndex.data(), virtualIndex.size());
-  return engine->call(arguments, addressNs(task), [=](Workers& workers) { addressOrRefuse(task, workers); });
+  return engine->call(arguments, addressNs(task), [=](Workers& workers) { refusingOutside(address(task, workers)); });
 }
 
 }  // namespace

@@ -10,6 +10,17 @@ namespace {
 constexpr size_t AHEAD = 64;
 constexpr size_t PART_ENTRIES = 512;
 
+}  // namespace
+
+void fetchShuffled(const AddressTask& task, size_t begin, size_t end) {
+  if (task.shuffle == nullptr) return;
+  const double virtualCount = static_cast<double>(task.virtualCount);
+  for (size_t i = begin; i < end; i++) {
+    const double index = task.virtualIndex[i];
+    if (index >= 0 && index < virtualCount) __builtin_prefetch(task.shuffle + static_cast<uint64_t>(index), 0, 2);
+  }
+}
+
 bool addressPart(const AddressTask& task, size_t begin, size_t end) {
   const double virtualCount = static_cast<double>(task.virtualCount);
   bool inside = true;
@@ -35,8 +46,6 @@ bool addressPart(const AddressTask& task, size_t begin, size_t end) {
   }
   return inside;
 }
-
-}  // namespace
 
 bool address(const AddressTask& task, Workers& workers) {
   const size_t parts = (task.count + PART_ENTRIES - 1) / PART_ENTRIES;

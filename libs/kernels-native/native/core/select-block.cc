@@ -443,7 +443,7 @@ void SelectBlock::refineNeeded(size_t at) {
     for (size_t r = 0; r < rank; r++) side.exact[rows_[i] * rank + r] = exact_[i * rank + r];
 }
 
-void SelectBlock::writeWinners(const GridShape& shape, const Winners& into) {
+void SelectBlock::writeWinners(const GridShape& shape, const Winners& into, const AddressTask* addressing) {
   grid_.begin(shape, head_);
   const size_t rank = shape_.rank;
   cells_.clear();
@@ -479,16 +479,20 @@ void SelectBlock::writeWinners(const GridShape& shape, const Winners& into) {
   }
   for (size_t t = 0; t < tokenCount_; t++) {
     const size_t count = cellStart_[t + 1] - cellStart_[t];
-    if (count == 0) {
-      writeExactly(t, shape, into);
-      continue;
-    }
     const auto exact = [&](size_t side) {
       return ExactSide{sides_[side].keys.data() + t * k_, sides_[side].exact.data() + t * k_ * rank,
                        packed_->lists[listOf(side)].vector.data()};
     };
-    grid_.choose(cells_.data() + cellStart_[t], count, exact(0), exact(1), ((firstToken_ + t) * shape_.headCount + head_) * k_, into);
+    if (count == 0) writeExactly(t, shape, into);
+    else grid_.choose(cells_.data() + cellStart_[t], count, exact(0), exact(1), entryOf(t), into);
+    if (addressing != nullptr) fetchShuffled(*addressing, entryOf(t), entryOf(t) + k_);
   }
+}
+
+bool SelectBlock::address(const AddressTask& task) const {
+  bool inside = true;
+  for (size_t t = 0; t < tokenCount_; t++) inside = addressPart(task, entryOf(t), entryOf(t) + k_) && inside;
+  return inside;
 }
 
 void SelectBlock::writeExactly(size_t token, const GridShape& shape, const Winners& into) {
@@ -498,7 +502,7 @@ void SelectBlock::writeExactly(size_t token, const GridShape& shape, const Winne
     exact[at] = {side.keys.data() + token * k_, side.exact.data() + token * k_ * shape.rank, nullptr};
     exactKeysOf(at, token, side.keys.data() + token * k_, side.exact.data() + token * k_ * shape.rank);
   }
-  grid_.chooseFromAll(exact[0], exact[1], ((firstToken_ + token) * shape_.headCount + head_) * k_, into);
+  grid_.chooseFromAll(exact[0], exact[1], entryOf(token), into);
 }
 
 }  // namespace ultramem

@@ -26,8 +26,10 @@ class SelectBlock {
   void writeCandidates(size_t side, uint32_t firstKey, uint32_t* index, float* refined);
   // After `findKeys` of this side: bounds of all refined scores.
   void boundRefined(size_t side);
-  // After both sides' `boundRefined`: the winners.
-  void writeWinners(const GridShape& shape, const Winners& into);
+  // After both sides' `boundRefined`: the winners. What `address` will read comes meanwhile.
+  void writeWinners(const GridShape& shape, const Winners& into, const AddressTask* addressing);
+  // After `writeWinners`: block and slot of the winners. False as the function of this name.
+  bool address(const AddressTask& task) const;
 
  private:
   // Entries `at .. end - 1` of one token's ascending keys.
@@ -63,6 +65,8 @@ class SelectBlock {
   // With fewer tokens tiles are mostly empty, and twice the bytes of 8-bit scores are read for them.
   static constexpr size_t TILE_TOKENS_MIN = 9;
 
+  // Where a token's k entries begin among those of all tokens and heads.
+  size_t entryOf(size_t token) const { return ((firstToken_ + token) * shape_.headCount + head_) * k_; }
   size_t listOf(size_t side) const { return head_ * SIDES + side; }
   bool bounded(size_t side, size_t token) const {
     return !packed_->lists[listOf(side)].exactOnly && sides_[side].prepared[token].bounded;

@@ -1,6 +1,7 @@
 #include "core/select.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -56,17 +57,21 @@ void scoreKeys(KeyTable& keys, const ScoreTask& task, uint32_t firstKey, uint32_
   });
 }
 
-void select(KeyTable& keys, const ScoreTask& task, const float* cores, size_t coreCount, const Winners& into, Workers& workers) {
+bool select(KeyTable& keys, const ScoreTask& task, const float* cores, size_t coreCount, const Winners& into, const AddressTask* addressing,
+            Workers& workers) {
   const std::shared_ptr<const PackedKeys> packed = keys.packed(task.row, task.column, workers);
   const KeyShape& shape = keys.shape();
   const GridShape grid{shape.headCount, shape.keyCount, shape.rank, task.k, coreCount, cores};
+  std::atomic<bool> inside{true};
   forBlocks(keys, *packed, task, workers, [&](SelectBlock& block) {
     for (size_t side = 0; side < SIDES; side++) {
       block.findKeys(side);
       block.boundRefined(side);
     }
-    block.writeWinners(grid, into);
+    block.writeWinners(grid, into, addressing);
+    if (addressing != nullptr && !block.address(*addressing)) inside = false;
   });
+  return inside;
 }
 
 void selectGrid(const GridShape& shape, const GridTask& task, const Winners& into, Workers& workers) {

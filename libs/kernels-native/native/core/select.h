@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/address.h"
 #include "core/grid.h"
 #include "core/keys.h"
 #include "core/workers.h"
@@ -24,8 +25,10 @@ struct ScoreTask {
 // key numbers. Throws NonFiniteScore.
 void scoreKeys(KeyTable& keys, const ScoreTask& task, uint32_t firstKey, uint32_t* index, float* refined, Workers& workers);
 
-// The winners of every token: the grid of the candidates that `scoreKeys` would give, to the last bit. Throws NonFiniteScore.
-void select(KeyTable& keys, const ScoreTask& task, const float* cores, size_t coreCount, const Winners& into, Workers& workers);
+// The winners of every token: the grid of the candidates that `scoreKeys` would give, to the last bit. Throws NonFiniteScore. With
+// `addressing` of the winners' virtual indices, `address` as well; false as it returns false.
+bool select(KeyTable& keys, const ScoreTask& task, const float* cores, size_t coreCount, const Winners& into, const AddressTask* addressing,
+            Workers& workers);
 
 // The grids of given candidates, which are in order. Throws NonFiniteScore.
 struct GridTask {

@@ -253,6 +253,36 @@ void expectFound(const char* what, bool isNaN, Found& found, const Answer& want)
   expectSame(what, found.scores, want.scores);
 }
 
+// Block and slot of the winners. The shuffle moves all indices by one number; now and then it says of one winner what cannot be.
+void checkAddresses(Random& random, const Problem& p, KeyTable& keys, const ScoreTask& task, const std::vector<double>& virtualIndex,
+                    Workers& workers) {
+  const size_t virtualCount = p.shape.keyCount * p.shape.keyCount;
+  const size_t windowRows = (virtualCount + random.below(4)) / random.between(1, std::min<size_t>(4, virtualCount));
+  const size_t tableRows = windowRows + random.below(100);
+  const size_t offset = random.below(tableRows);
+  const size_t shift = random.below(virtualCount);
+  Exact<uint32_t> shuffle(virtualCount);
+  for (size_t i = 0; i < virtualCount; i++) shuffle[i] = static_cast<uint32_t>((i + shift) % virtualCount);
+  const bool isSpoilt = random.oneIn(4);
+  if (isSpoilt) shuffle[static_cast<size_t>(virtualIndex[random.below(virtualIndex.size())])] = static_cast<uint32_t>(virtualCount);
+  Found found(p);
+  Exact<uint32_t> slot(found.count);
+  Exact<uint8_t> block(found.count);
+  const bool shuffles = isSpoilt || random.oneIn(2);
+  const AddressTask addressing{found.virtualIndex.data(), found.count, shuffles ? shuffle.data() : nullptr,
+                               virtualCount, windowRows, tableRows, offset, slot.data(), block.data()};
+  const float* cores = p.hasCores ? p.cores.data() : nullptr;
+  const bool inside = select(keys, task, cores, p.coreCount, found.winners(p.hasCores), &addressing, workers);
+  if (inside == isSpoilt) fail("all inside", 0, inside, !isSpoilt);
+  for (size_t i = 0; inside && i < found.count; i++) {
+    const auto index = static_cast<size_t>(virtualIndex[i]);
+    const size_t shuffled = shuffles ? shuffle[index] : index;
+    if (block[i] != shuffled / windowRows) fail("block", i, block[i], static_cast<double>(shuffled / windowRows));
+    const size_t row = (shuffled % windowRows + offset) % tableRows;
+    if (slot[i] != row) fail("slot", i, slot[i], static_cast<double>(row));
+  }
+}
+
 void check(Random& random, Workers& workers) {
   const Problem p = makeProblem(random);
   KeyTable keys(p.shape);
@@ -271,8 +301,9 @@ void check(Random& random, Workers& workers) {
   }
   const float* cores = p.hasCores ? p.cores.data() : nullptr;
   Found fused(p);
-  expectFound("select", throwsNaN([&] { select(keys, task, cores, p.coreCount, fused.winners(p.hasCores), workers); }), fused, want);
+  expectFound("select", throwsNaN([&] { select(keys, task, cores, p.coreCount, fused.winners(p.hasCores), nullptr, workers); }), fused, want);
   if (isNaN) return;
+  if (!want.isNaN && fused.count > 0) checkAddresses(random, p, keys, task, want.virtualIndex, workers);
   Found grid(p);
   const GridShape shape{p.shape.headCount, p.shape.keyCount, p.shape.rank, p.k, p.coreCount, cores};
   const bool gridNaN =
