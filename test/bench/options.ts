@@ -159,7 +159,7 @@ function positive(name: string, text: string): number {
 function parseDtype(text: string): Dtype {
   if (text === 'f32') return 'F32';
   if (text === 'bf16') return 'BF16';
-  throw usage(`--dtype is ${JSON.stringify(text)}`, 'f32, bf16, or both');
+  throw usage(`--dtype is ${JSON.stringify(text)}`, 'f32, bf16 or f32,bf16');
 }
 
 function usage(wrong: string, expected: string): OperatingError {
