@@ -6,8 +6,7 @@
 namespace ultramem {
 namespace {
 
-// Entries of the shuffle lie anywhere in megabytes: as many are fetched ahead as the memory's latency takes.
-constexpr size_t AHEAD = 64;
+// Entries of the shuffle lie anywhere in megabytes: so many are asked for before the first is used.
 constexpr size_t PART_ENTRIES = 512;
 
 }  // namespace
@@ -23,21 +22,15 @@ void fetchShuffled(const AddressTask& task, size_t begin, size_t end) {
 
 bool addressPart(const AddressTask& task, size_t begin, size_t end) {
   const double virtualCount = static_cast<double>(task.virtualCount);
+  const double windowRows = static_cast<double>(task.windowRows);
   bool inside = true;
-  // Each index is looked at where it is used, because JavaScript could change it meanwhile.
-  const auto indexOf = [&](size_t i) {
+  for (size_t i = begin; i < end; i++) {
+    // Looked at where it is used, because JavaScript could change it meanwhile.
     const double index = task.virtualIndex[i];
     const bool isInside = index >= 0 && index < virtualCount;
-    inside = inside & isInside;
-    return isInside ? static_cast<uint64_t>(index) : 0;
-  };
-  const bool shuffles = task.shuffle != nullptr;
-  for (size_t i = begin; shuffles && i < std::min(end, begin + AHEAD); i++) __builtin_prefetch(task.shuffle + indexOf(i));
-  const double windowRows = static_cast<double>(task.windowRows);
-  for (size_t i = begin; i < end; i++) {
-    if (shuffles && i + AHEAD < end) __builtin_prefetch(task.shuffle + indexOf(i + AHEAD));
-    const uint64_t shuffled = shuffles ? task.shuffle[indexOf(i)] : indexOf(i);
-    inside = inside & (shuffled < task.virtualCount);
+    const uint64_t place = isInside ? static_cast<uint64_t>(index) : 0;
+    const uint64_t shuffled = task.shuffle == nullptr ? place : task.shuffle[place];
+    inside = inside & isInside & (shuffled < task.virtualCount);
     // Right for every quotient of whole numbers below 2^32, and faster than a division of integers.
     const auto block = static_cast<uint64_t>(static_cast<double>(shuffled) / windowRows);
     const uint64_t row = shuffled - block * task.windowRows + task.offset;
@@ -52,7 +45,9 @@ bool address(const AddressTask& task, Workers& workers) {
   std::atomic<bool> inside{true};
   workers.run(static_cast<uint32_t>(parts), [&](uint32_t part, uint32_t) {
     const size_t begin = part * PART_ENTRIES;
-    if (!addressPart(task, begin, std::min(task.count, begin + PART_ENTRIES))) inside = false;
+    const size_t end = std::min(task.count, begin + PART_ENTRIES);
+    fetchShuffled(task, begin, end);
+    if (!addressPart(task, begin, end)) inside = false;
   });
   return inside;
 }

@@ -22,9 +22,8 @@ struct AddressTask {
 
 // False where an index, or what the shuffle makes of it, is not below `virtualCount`; slots and blocks are then worth nothing.
 bool address(const AddressTask& task, Workers& workers);
-// As `address` for the entries begin .. end - 1, on this thread.
+// As `address` for the entries begin .. end - 1, on this thread; faster some time after `fetchShuffled` of them.
 bool addressPart(const AddressTask& task, size_t begin, size_t end);
-// Asks for what `addressPart` reads of the shuffle.
 void fetchShuffled(const AddressTask& task, size_t begin, size_t end);
 
 // Time of one thread, roughly.

@@ -13,10 +13,6 @@ namespace {
 constexpr size_t TILE_TOKENS = 12;
 // Tokens whose 16-bit scores are made in one pass: keys are read twice from the nearest cache, scores stay in the next one.
 constexpr size_t SPLIT_TOKENS = 2 * amx::TILE;
-// Rows that are gathered by several tokens are visited in ranges of keys that stay in the second-level cache.
-constexpr size_t RANGE_BYTES = 256 * 1024;
-// Fewer tokens than this share too few rows.
-constexpr size_t RANGE_TOKENS_MIN = 8;
 // Rows of one list that stay in the second-level cache until all tokens of a block have said what they want.
 constexpr size_t FETCH_BYTES = 1024 * 1024;
 
@@ -58,8 +54,8 @@ void SelectBlock::begin(const KeyTable& keys, const PackedKeys& packed, const Sc
   grow(doubtfulUpper_, shape_.keyCount + APPEND_SLACK);
   grow(copy_, shape_.keyCount + APPEND_SLACK);
   grow(sums_, shape_.keyCount);
-  grow(otherLower_, tokenCount * k_ * (shape_.rank - 1));
-  grow(otherUpper_, tokenCount * k_ * (shape_.rank - 1));
+  grow(otherLower_, k_ * (shape_.rank - 1));
+  grow(otherUpper_, k_ * (shape_.rank - 1));
   for (Side& side : sides_) {
     grow(side.query, tokenCount * shape_.rowStride());
     grow(side.panelQuery, tokenCount * score_->queryBytes(shape_.quadCount()) + 64);
@@ -69,27 +65,11 @@ void SelectBlock::begin(const KeyTable& keys, const PackedKeys& packed, const Sc
     grow(side.keys, tokenCount * k_);
     grow(side.lower, tokenCount * k_);
     grow(side.upper, tokenCount * k_);
-    grow(side.secondRun, tokenCount);
     grow(side.refined, tokenCount * shape_.rank * columnStride_);
     grow(side.error, tokenCount * shape_.rank);
     grow(side.largest, tokenCount * shape_.rank);
     grow(side.exact, tokenCount * k_ * shape_.rank);
     grow(side.isNeeded, tokenCount * k_);
-  }
-}
-
-// Visits every run's entries in ranges of keys, all runs of one range before the next: visit(token, begin, end).
-template <class Visit>
-void SelectBlock::walk(std::vector<Run>& runs, const uint32_t* keys, size_t keyBytes, const Visit& visit) const {
-  const size_t step = runs.size() < RANGE_TOKENS_MIN ? shape_.keyCount : std::max<size_t>(32, RANGE_BYTES / keyBytes);
-  for (size_t limit = step;; limit += step) {
-    for (Run& run : runs) {
-      const size_t begin = run.at;
-      if (limit >= shape_.keyCount) run.at = run.end;
-      while (run.at < run.end && keys[run.at] < limit) run.at++;
-      if (run.at > begin) visit(run.token, begin, run.at);
-    }
-    if (limit >= shape_.keyCount) return;
   }
 }
 
@@ -120,7 +100,6 @@ void SelectBlock::findKeys(size_t at) {
   prepareQueries(at);
   if (packed_->lists[listOf(at)].exactOnly) return;
   start_[0] = 0;
-  fetchLeft_ = FETCH_BYTES;
   if (inTiles()) {
     scoreInTiles(at);
   } else {
@@ -164,18 +143,14 @@ void SelectBlock::scoreInTiles(size_t at) {
 }
 
 void SelectBlock::narrowInWords(size_t at) {
-  std::vector<Run> runs;
-  for (size_t t = 0; t < tokenCount_; t++)
-    if (bounded(at, t)) runs.push_back({t, start_[t], start_[t] + sureCount_[t]});
-  scoreInWords(at, runs);
-  runs.clear();
   fetchLeft_ = FETCH_BYTES;
   for (size_t t = 0; t < tokenCount_; t++) {
     if (!bounded(at, t)) continue;
+    scoreInWords(at, t, start_[t], sureCount_[t]);
     dropDoubtful(at, t);
-    runs.push_back({t, start_[t] + sureCount_[t], start_[t] + count_[t]});
   }
-  scoreInWords(at, runs);
+  for (size_t t = 0; t < tokenCount_; t++)
+    if (bounded(at, t)) scoreInWords(at, t, start_[t] + sureCount_[t], count_[t] - sureCount_[t]);
 }
 
 void SelectBlock::scoreInBytes(size_t at) {
@@ -183,6 +158,7 @@ void SelectBlock::scoreInBytes(size_t at) {
   const PackedList& list = packed_->lists[listOf(at)];
   const size_t stride = shape_.paddedKeyCount();
   const size_t bytes = score_->queryBytes(shape_.quadCount());
+  fetchLeft_ = FETCH_BYTES;
   for (size_t first = 0; first < tokenCount_;) {
     const size_t left = tokenCount_ - first;
     const size_t count = left == 16 ? 8 : std::min(left, TILE_TOKENS);
@@ -215,16 +191,14 @@ void SelectBlock::findSurvivors(size_t at, size_t token, float* scores, const Pa
   start_[token + 1] = start + count_[token];
 }
 
-void SelectBlock::scoreInWords(size_t at, std::vector<Run>& runs) {
+void SelectBlock::scoreInWords(size_t at, size_t token, size_t begin, size_t count) {
   const Side& side = sides_[at];
   const PackedList& list = packed_->lists[listOf(at)];
-  walk(runs, keys_.data(), shape_.wordStride() * sizeof(int16_t), [&](size_t token, size_t begin, size_t end) {
-    const PreparedQuery& query = side.prepared[token];
-    const uint32_t* keys = keys_.data() + begin;
-    score_->dotWords(list.folded, shape_.wordStride(), keys, end - begin, side.words.data() + token * shape_.wordStride(), sums_.data());
-    select_->boundScores(&list.foldedBounds->scale, keys, sums_.data(), end - begin, query.wordScale, query.norm, query.wordResidual,
-                         lower_.data() + begin, upper_.data() + begin);
-  });
+  const PreparedQuery& query = side.prepared[token];
+  const uint32_t* keys = keys_.data() + begin;
+  score_->dotWords(list.folded, shape_.wordStride(), keys, count, side.words.data() + token * shape_.wordStride(), sums_.data());
+  select_->boundScores(&list.foldedBounds->scale, keys, sums_.data(), count, query.wordScale, query.norm, query.wordResidual,
+                       lower_.data() + begin, upper_.data() + begin);
 }
 
 // Keeps the doubtful keys that can still reach a number that at least k lower bounds of the sure ones do.
@@ -244,14 +218,10 @@ void SelectBlock::chooseKeys(size_t at, size_t token) {
   Side& side = sides_[at];
   const PackedList& list = packed_->lists[listOf(at)];
   const size_t start = start_[token];
-  const size_t count = count_[token];
-  const size_t sure = sureCount_[token];
-  std::copy_n(lower_.data() + start, count, copy_.data());
-  const float limit = select_->kthLargest(copy_.data(), count, k_, 0, limit_[token]);
-  const size_t first = select_->keep(entriesAt(start), sure, limit, entriesAt(start));
-  const size_t second = select_->keep(entriesAt(start + sure), count - sure, limit, entriesAt(start + first));
-  side.secondRun[token] = first;
-  if (first + second > k_) settle(at, token, first + second, limit);
+  std::copy_n(lower_.data() + start, count_[token], copy_.data());
+  const float limit = select_->kthLargest(copy_.data(), count_[token], k_, 0, limit_[token]);
+  const size_t kept = select_->keep(entriesAt(start), count_[token], limit, entriesAt(start));
+  if (kept > k_) settle(at, token, kept, limit);
   std::copy_n(keys_.data() + start, k_, side.keys.data() + token * k_);
   std::copy_n(lower_.data() + start, k_, side.lower.data() + token * k_);
   std::copy_n(upper_.data() + start, k_, side.upper.data() + token * k_);
@@ -294,23 +264,8 @@ void SelectBlock::settle(size_t at, size_t token, size_t count, float reached) {
     return collapsed_[i] > collapsed_[j] || (collapsed_[i] == collapsed_[j] && pairs_[i].key < pairs_[j].key);
   });
   constexpr float OUT = -std::numeric_limits<float>::infinity();
-  size_t& second = sides_[at].secondRun[token];
-  const size_t first = second;
-  for (size_t i = k_ - certain; i < order_.size(); i++) {
-    upper[ambiguous[order_[i]]] = OUT;
-    second -= ambiguous[order_[i]] < first;
-  }
+  for (size_t i = k_ - certain; i < order_.size(); i++) upper[ambiguous[order_[i]]] = OUT;
   select_->keep(entriesAt(start), count, std::numeric_limits<float>::lowest(), entriesAt(start));
-}
-
-std::vector<SelectBlock::Run> SelectBlock::chosenRuns(size_t at) const {
-  std::vector<Run> runs;
-  for (size_t t = 0; t < tokenCount_; t++) {
-    if (!bounded(at, t)) continue;
-    runs.push_back({t, t * k_, t * k_ + sides_[at].secondRun[t]});
-    if (sides_[at].secondRun[t] < k_) runs.push_back({t, t * k_ + sides_[at].secondRun[t], (t + 1) * k_});
-  }
-  return runs;
 }
 
 // The folded score bounds a = sum of u_r s_r, 16-bit scores bound s_r for r other than p, and s_p = (a - sum of u_r s_r) / u_p.
@@ -318,21 +273,18 @@ void SelectBlock::boundRefined(size_t at) {
   Side& side = sides_[at];
   const PackedList& list = packed_->lists[listOf(at)];
   const size_t otherCount = shape_.rank - 1;
-  rows_.resize(k_);
-  for (size_t other = 0; other < otherCount; other++) {
-    std::vector<Run> runs = chosenRuns(at);
-    float* lower = otherLower_.data() + other * tokenCount_ * k_;
-    float* upper = otherUpper_.data() + other * tokenCount_ * k_;
-    walk(runs, side.keys.data(), otherCount * shape_.wordStride() * sizeof(int16_t), [&](size_t token, size_t begin, size_t end) {
-      const PreparedQuery& query = side.prepared[token];
-      for (size_t i = begin; i < end; i++) rows_[i - begin] = static_cast<uint32_t>(side.keys[i] * otherCount + other);
-      score_->dotWords(list.others, shape_.wordStride(), rows_.data(), end - begin, side.words.data() + token * shape_.wordStride(), sums_.data());
-      select_->boundScores(&list.otherBounds->scale, rows_.data(), sums_.data(), end - begin, query.wordScale, query.norm, query.wordResidual,
-                           lower + begin, upper + begin);
-    });
+  rows_.resize(std::max(rows_.size(), k_));
+  for (size_t t = 0; t < tokenCount_; t++) {
+    if (!bounded(at, t)) continue;
+    const PreparedQuery& query = side.prepared[t];
+    for (size_t other = 0; other < otherCount; other++) {
+      for (size_t i = 0; i < k_; i++) rows_[i] = static_cast<uint32_t>(side.keys[t * k_ + i] * otherCount + other);
+      score_->dotWords(list.others, shape_.wordStride(), rows_.data(), k_, side.words.data() + t * shape_.wordStride(), sums_.data());
+      select_->boundScores(&list.otherBounds->scale, rows_.data(), sums_.data(), k_, query.wordScale, query.norm, query.wordResidual,
+                           otherLower_.data() + other * k_, otherUpper_.data() + other * k_);
+    }
+    boundRefinedOf(side, list, t);
   }
-  for (size_t t = 0; t < tokenCount_; t++)
-    if (bounded(at, t)) boundRefinedOf(side, list, t);
 }
 
 void SelectBlock::boundRefinedOf(Side& side, const PackedList& list, size_t token) {
@@ -344,13 +296,13 @@ void SelectBlock::boundRefinedOf(Side& side, const PackedList& list, size_t toke
   // The middle of two bounds and half their distance, which are rounded: 2^-22 of the larger bound covers it.
   const auto middles = [&](const float* lower, const float* upper, size_t r) {
     float widest;
-    select_->middles(lower + token * k_, upper + token * k_, k_, refined + r * columnStride_, &widest, &largest[r]);
+    select_->middles(lower, upper, k_, refined + r * columnStride_, &widest, &largest[r]);
     return 0.5 * widest * (1 + 0x1p-22) + (largest[r] + widest) * 0x1p-22;
   };
-  double derivedError = middles(side.lower.data(), side.upper.data(), list.derivedRank);
+  double derivedError = middles(side.lower.data() + token * k_, side.upper.data() + token * k_, list.derivedRank);
   for (size_t other = 0; other + 1 < rank; other++) {
     const size_t r = other < list.derivedRank ? other : other + 1;
-    error[r] = middles(otherLower_.data() + other * tokenCount_ * k_, otherUpper_.data() + other * tokenCount_ * k_, r);
+    error[r] = middles(otherLower_.data() + other * k_, otherUpper_.data() + other * k_, r);
     select_->subtract(derived, refined + r * columnStride_, list.vector[r], k_);
     derivedError += std::fabs(list.vector[r]) * error[r];
   }

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <vector>
-
 #include "core/grid.h"
 #include "core/keys.h"
 #include "core/select.h"
@@ -32,12 +30,6 @@ class SelectBlock {
   bool address(const AddressTask& task) const;
 
  private:
-  // Entries `at .. end - 1` of one token's ascending keys.
-  struct Run {
-    size_t token;
-    size_t at;
-    size_t end;
-  };
   // What bounds the errors of a token's scores: of each panel, and of the query.
   struct PanelErrors {
     const float* residuals;
@@ -53,7 +45,6 @@ class SelectBlock {
     LineVector<uint32_t> keys;     // [tokens, k]: chosen
     LineVector<float> lower;       // [tokens, k]: bounds of their collapsed scores
     LineVector<float> upper;
-    LineVector<size_t> secondRun;  // [tokens]: where the second of the two ascending runs of `keys` begins
     LineVector<float> refined;     // [tokens, rank, columnStride]
     LineVector<double> error;      // [tokens, rank]
     LineVector<float> largest;     // [tokens, rank]: of the magnitudes in `refined`
@@ -80,7 +71,8 @@ class SelectBlock {
   void scoreInBytes(size_t side);
   void narrowInWords(size_t side);
   void findSurvivors(size_t side, size_t token, float* scores, const PanelErrors& errors);
-  void scoreInWords(size_t side, std::vector<Run>& runs);
+  // Bounds of the `count` entries from `begin` on, one token's.
+  void scoreInWords(size_t side, size_t token, size_t begin, size_t count);
   void dropDoubtful(size_t side, size_t token);
   void chooseKeys(size_t side, size_t token);
   void settle(size_t side, size_t token, size_t count, float reached);
@@ -89,9 +81,6 @@ class SelectBlock {
   void refineNeeded(size_t side);
   void writeExactly(size_t token, const GridShape& shape, const Winners& into);
   void boundRefinedOf(Side& side, const PackedList& list, size_t token);
-  template <class Visit>
-  void walk(std::vector<Run>& runs, const uint32_t* keys, size_t keyBytes, const Visit& visit) const;
-  std::vector<Run> chosenRuns(size_t side) const;
 
   const KeyTable* table_ = nullptr;
   const PackedKeys* packed_ = nullptr;
@@ -127,7 +116,7 @@ class SelectBlock {
   LineVector<float> exact_;
   LineVector<double> collapsed_;
   LineVector<uint32_t> order_;
-  LineVector<float> otherLower_;  // [rank - 1, tokens, k]
+  LineVector<float> otherLower_;  // [rank - 1, k]
   LineVector<float> otherUpper_;
   LineVector<uint32_t> cells_;
   LineVector<size_t> cellStart_;
