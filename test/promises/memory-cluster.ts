@@ -28,11 +28,13 @@ export async function startMemoryCluster(
     kernels?: readonly Kernels[];
     /** The coordinator's own. */
     coordinator?: Pick<CoordinatorOptions, 'kernels' | 'reopenKernels'>;
+    /** By default one in memory. */
+    transport?: Transport;
     clock?: Clock;
     onEvent?: (source: string, event: object) => void;
   },
 ): Promise<MemoryCluster> {
-  const transport = createMemoryTransport();
+  const transport = shape.transport ?? createMemoryTransport();
   const { clock = systemClock, onEvent = () => {}, kernels = [createReferenceKernels()] } = shape;
   const shared = { transport, clock, checkpoint, token: null, software: 'test/1', processBytes: () => 0 };
   const rethrow = (error: unknown): never => {
@@ -40,7 +42,7 @@ export async function startMemoryCluster(
   };
   const coordinator = await startCoordinator({
     ...shared,
-    host: '',
+    host: shape.transport === undefined ? '' : '127.0.0.1',
     port: 0,
     kernels: kernels[0]!,
     ...shape.coordinator,

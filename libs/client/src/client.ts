@@ -109,7 +109,7 @@ async function ask<K extends RequestKind>(
   body: { kind: K } & RequestBody<K>,
   options: RequestOptions<K>,
 ): Promise<AnswerTo<K>> {
-  checkMessage({ ...body, id: 0, deadlineMs: 1 }); // the channel writes these two
+  checkMessage({ id: 0, deadlineMs: 1, ...body }); // the channel writes these two
   return channel.request<K>(body, options);
 }
 

@@ -55,7 +55,7 @@ export function routeEntries(
       token[t] = t;
       entryStart[t + 1] = (t + 1) * perToken;
     }
-    return [{ ...groups[0], token, entryStart, slot, block, weight }];
+    return [{ token, entryStart, slot, block, weight, ...groups[0] }];
   }
   const owner = ownersOf(groups, winners.slot);
   return cutByOwner(groups, winners, owner, tokenCount);
@@ -113,12 +113,12 @@ function cutByOwner(
     }
   }
   return groups.map((group, g) => ({
-    ...group,
     token: token.subarray(g * tokenCount, g * tokenCount + tokensHit[g]),
     entryStart: entryStart.subarray(g * (tokenCount + 1), g * (tokenCount + 1) + tokensHit[g] + 1),
     slot: slot.subarray(first[g], next[g]),
     block: block.subarray(first[g], next[g]),
     weight: weight.subarray(first[g] * coreCount, next[g] * coreCount),
+    ...group,
   }));
 }
 

@@ -32,7 +32,7 @@ export async function scoreOnWorkers(
   } as const;
   const parts = await fanOut(
     links.map((link) => async (signal) => {
-      const answer = await askShard(link, { ...body, epoch: link.epoch }, call, signal);
+      const answer = await askShard(link, { epoch: link.epoch, ...body }, call, signal);
       call.traffic.count(link, query.byteLength, answer.index.byteLength + answer.refined.byteLength);
       return checked(answer, link, tokenCount, geometry);
     }),

@@ -67,7 +67,7 @@ export function createShardedLookup(
     const answers: Omit<ShardedAnswer, 'traffic'>[] = [];
     for (const part of cutRequest(request, tokensMax, options.geometry))
       answers.push(await lookUpPart(options, call, part));
-    const answer = { ...joinAnswers(answers), traffic: call.traffic };
+    const answer = { traffic: call.traffic, ...joinAnswers(answers) };
     options.onLookup(clock.nowMs() - startMs);
     return answer;
   };

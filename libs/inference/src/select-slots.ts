@@ -50,7 +50,7 @@ export async function selectByKeys(
     return { candidates, ...(await selectSlots(kernels, geometry, memoryLayer, layer, candidates)) };
   }
   const addressing = { geometry, layer, shuffle };
-  const chosen = await kernels.select(keys, { ...request, cores, coreCount: geometry.coreCount, addressing });
+  const chosen = await kernels.select(keys, { cores, coreCount: geometry.coreCount, addressing, ...request });
   return { candidates: null, ...chosen };
 }
 

@@ -37,5 +37,5 @@ export async function selectInSteps(
   const keyCount = rangeLength(range);
   const selection = await selectGrid({ candidates, headCount, keyCount, rank, cores, coreCount });
   const { virtualIndex } = selection;
-  return { selection, addresses: await address({ ...addressing, virtualIndex }) };
+  return { selection, addresses: await address({ virtualIndex, ...addressing }) };
 }

@@ -52,13 +52,13 @@ export function createServedRequests(options: {
         assert(served.get(id) === entry, 'a part comes before the answer');
         assert(part.kind === definitionOf(kind)?.part, `"${part.kind}" is a part of "${kind}"`);
         if (isFull()) throw overloaded(served.size, connection.bufferedBytes);
-        if (!entry.isCancelled) send({ ...part, id });
+        if (!entry.isCancelled) send({ id, ...part });
       },
     };
     try {
       const answer = await serve(request, context);
       assert(answer.kind === definitionOf(kind)?.answer, `"${answer.kind}" answers "${kind}"`);
-      if (!entry.isCancelled) send({ ...answer, id });
+      if (!entry.isCancelled) send({ id, ...answer });
     } catch (error) {
       if (!entry.isCancelled) send(failureMessage(id, error));
       if (!(error instanceof OperatingError)) onDefect(error);

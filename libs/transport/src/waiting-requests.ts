@@ -67,7 +67,7 @@ export function createWaitingRequests(options: {
     // Whatever `start` throws rejects the promise.
     request: <K extends RequestKind>(body: { kind: K } & RequestBody<K>, requestOptions: RequestOptions<K>) =>
       new Promise<AnswerTo<K>>((resolve, reject) =>
-        start<K>(state, body, { ...requestOptions, resolve, reject }),
+        start<K>(state, body, { resolve, reject, ...requestOptions }),
       ),
     answer: (message) => takeAnswer(state, message),
     fail: ({ id, code, message, retriable }) =>
@@ -101,7 +101,7 @@ function start<K extends RequestKind>(
   const id = nextId(state);
   const remainingMs = Math.min(Math.ceil(deadlineMs), DEADLINE_MS_MAX);
   // The two fields that RequestBody leaves out are back; the compiler cannot add up a generic kind.
-  state.send({ ...body, id, deadlineMs: remainingMs } as MessageOfKind<K>);
+  state.send({ id, deadlineMs: remainingMs, ...body } as unknown as MessageOfKind<K>);
   const deadlineAtMs = state.clock.nowMs() + remainingMs;
   const onAbort = (): void => abandon(state, id, cancelled(kind));
   signal?.addEventListener('abort', onAbort);

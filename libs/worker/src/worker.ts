@@ -316,7 +316,7 @@ class WorkerProcess {
     try {
       const done = await answering;
       this.#lookups++;
-      return { ...done, computeMs: clock.nowMs() - startMs };
+      return { computeMs: clock.nowMs() - startMs, ...done };
     } finally {
       this.#answering.delete(answering);
     }
