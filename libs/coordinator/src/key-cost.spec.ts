@@ -47,6 +47,14 @@ describe('KeyCost', () => {
     expect(after.at(-1)).toBe('workers');
   });
 
+  it('takes a place whose first calls were disturbed as soon as a look at it shows what it costs', () => {
+    const cost = new KeyCost();
+    for (let i = 0; i < 4; i++) call(cost, 1, { coordinator: 8, workers: 4 });
+    const places = Array.from({ length: 513 }, () => call(cost, 1, { coordinator: 1, workers: 4 }));
+    expect(places.indexOf('coordinator')).toBe(511);
+    expect(places.at(-1)).toBe('coordinator');
+  });
+
   it('decides anew for each power of two of the batch', () => {
     const cost = new KeyCost();
     for (let i = 0; i < 8; i++) call(cost, 1, { coordinator: 1, workers: 2 });

@@ -47,8 +47,8 @@ export class KeyCost {
   /** Reports what a call took, from its start until its candidates were there. */
   measured(place: ScorePlace, tokenCount: number, ms: number): void {
     const cost = this.#group(tokenCount)[place];
-    // The very first call also pays for what a fresh process compiles.
-    if (cost.samples < SAMPLES_FIRST) cost.ms = Math.min(cost.ms, ms);
+    // The very first call also pays for what a fresh process compiles, and whatever disturbs a call adds to it: less is believed at once.
+    if (cost.samples < SAMPLES_FIRST || ms < cost.ms) cost.ms = Math.min(cost.ms, ms);
     else cost.ms += SMOOTHING * (ms - cost.ms);
     cost.samples++;
   }
