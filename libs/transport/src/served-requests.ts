@@ -51,6 +51,7 @@ export function createServedRequests(options: {
       sendPart: (part) => {
         assert(served.get(id) === entry, 'a part comes before the answer');
         assert(part.kind === definitionOf(kind)?.part, `"${part.kind}" is a part of "${kind}"`);
+        assert(!('id' in part), 'the channel numbers parts');
         if (isFull()) throw overloaded(served.size, connection.bufferedBytes);
         if (!entry.isCancelled) send({ id, ...part });
       },
@@ -58,6 +59,7 @@ export function createServedRequests(options: {
     try {
       const answer = await serve(request, context);
       assert(answer.kind === definitionOf(kind)?.answer, `"${answer.kind}" answers "${kind}"`);
+      assert(!('id' in answer), 'the channel numbers answers');
       if (!entry.isCancelled) send({ id, ...answer });
     } catch (error) {
       if (!entry.isCancelled) send(failureMessage(id, error));

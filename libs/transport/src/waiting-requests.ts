@@ -94,6 +94,7 @@ function start<K extends RequestKind>(
 ): void {
   const { connection, waiting } = state;
   const { kind } = body;
+  assert(!('id' in body) && !('deadlineMs' in body), 'the channel numbers requests and limits their time');
   if (signal?.aborted) throw cancelled(kind);
   if (!(deadlineMs > 0)) throw expired(kind, deadlineMs);
   if (waiting.size >= IN_FLIGHT_MAX || connection.bufferedBytes > BUFFERED_BYTES_MAX)
