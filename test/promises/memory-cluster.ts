@@ -1,4 +1,4 @@
-// A whole cluster in this process, over the in-memory transport, on a checkpoint that exists only here.
+// A whole cluster in this process, over the in-memory transport unless told another, on a checkpoint that exists only here.
 import type { Checkpoint } from '@ultramem/checkpoint';
 import { type Coordinator, type CoordinatorOptions, startCoordinator } from '@ultramem/coordinator';
 import { type Clock, createRandom } from '@ultramem/environment';
